@@ -1,0 +1,81 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed schema_version.sql
+var createVersionTable string
+
+// createLock is the advisory lock that guards the creation of the schema. It differs from [migrateLock] on purpose: this one
+// is waited for inside a transaction, and must never be held for long.
+const createLock = migrateLock + 1
+
+// Up applies every migration that the database lacks, and returns those that it applied itself: none if another process was
+// faster or the schema is up to date. Where the schema is up to date, it needs no right but to read outbox.schema_version.
+//
+// It returns an error that matches [ErrNewerSchema] if the database is ahead of this binary, and a [*ServerError] if
+// the server cannot be used. When a migration fails, those before it stay applied and are returned beside the error.
+func Up(ctx context.Context, db *sql.DB) ([]Step, error) {
+	server, err := inspect(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	current, err := Current(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case current > Latest():
+		return nil, &VersionError{Database: current, Binary: Latest()}
+	case current == Latest():
+		return nil, nil
+	}
+	steps, err := migrate(ctx, db)
+	return steps, server.explain("migrate up", err)
+}
+
+func migrate(ctx context.Context, db *sql.DB) ([]Step, error) {
+	if err := createSchema(ctx, db); err != nil {
+		return nil, err
+	}
+	provider, err := newProvider(db, DownOptions{})
+	if err != nil {
+		return nil, err
+	}
+	results, err := provider.Up(ctx)
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+		results = partial.Applied
+	}
+	return stepsOf(results), err
+}
+
+func createSchema(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after the commit it does nothing, before it the first error counts
+	if _, err := tx.ExecContext(ctx, "select pg_advisory_xact_lock($1)", createLock); err != nil {
+		return fmt.Errorf("wait for the lock: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, createVersionTable); err != nil {
+		return fmt.Errorf("create schema outbox: %w", err)
+	}
+	return tx.Commit()
+}
+
+func stepsOf(results []*goose.MigrationResult) []Step {
+	var steps []Step
+	for _, result := range results {
+		version := result.Source.Version
+		steps = append(steps, Step{Version: version, Name: nameOf(version), Took: result.Duration})
+	}
+	return steps
+}
