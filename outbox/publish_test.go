@@ -1,0 +1,259 @@
+package outbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/outbox"
+)
+
+// Whatever a service already holds must fit.
+var (
+	_ = []outbox.DB{pgx.Tx(nil), (*pgx.Conn)(nil), (*pgxpool.Pool)(nil), (*pgxpool.Conn)(nil), (*pgxpool.Tx)(nil)}
+	_ = []outbox.SQLDB{(*sql.Tx)(nil), (*sql.DB)(nil), (*sql.Conn)(nil)}
+)
+
+// recorder is a database that remembers the calls and answers with err.
+type recorder struct {
+	calls []call
+	err   error
+}
+
+type call struct {
+	query string
+	args  []any
+}
+
+func (r *recorder) Exec(_ context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	r.calls = append(r.calls, call{query, args})
+	return pgconn.CommandTag{}, r.err
+}
+
+func (r *recorder) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	r.calls = append(r.calls, call{query, args})
+	return nil, r.err
+}
+
+// one returns the arguments of the only call.
+func (r *recorder) one(t *testing.T) []any {
+	t.Helper()
+	require.Len(t, r.calls, 1)
+	return r.calls[0].args
+}
+
+type levelUp struct {
+	Player int `json:"player"`
+	Level  int `json:"level"`
+}
+
+func (levelUp) EventName() string { return "game.player.level_up" }
+
+type trade struct {
+	id [16]byte
+	To string
+}
+
+func (trade) EventName() string               { return "game.trade" }
+func (t trade) EventKey() string              { return "player:" + t.To }
+func (trade) EventHeaders() map[string]string { return map[string]string{"x-shard": "7"} }
+func (t trade) EventID() [16]byte             { return t.id }
+
+func TestPublishEncodesATypedEvent(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	require.NoError(t, outbox.Publish(t.Context(), &db, levelUp{Player: 42, Level: 7}))
+	args := db.one(t)
+	_, err := outbox.ParseID(args[0].(string))
+	require.NoError(t, err)
+	assert.Equal(t, []any{"game.player.level_up", "", "", []byte(`{"player":42,"level":7}`)}, args[1:])
+}
+
+func TestPublishAsksATypedEventForWhatItDecides(t *testing.T) {
+	t.Parallel()
+	id := outbox.NewID()
+	for _, event := range []outbox.Event{trade{id: id, To: "bob"}, &trade{id: id, To: "bob"}} {
+		var db recorder
+		require.NoError(t, outbox.Publish(t.Context(), &db, event))
+		assert.Equal(t, []any{id.String(), "game.trade", "player:bob", `{"x-shard":"7"}`, []byte(`{"To":"bob"}`)}, db.one(t))
+	}
+}
+
+func TestPublishTakesRawEventsAsTheyAre(t *testing.T) {
+	t.Parallel()
+	raw := outbox.Raw{Subject: "game.raw", Key: "k", Payload: []byte{0, 0xff}, ID: outbox.NewID()}
+	for _, event := range []outbox.Event{raw, &raw} {
+		var db recorder
+		require.NoError(t, outbox.Publish(t.Context(), &db, event))
+		assert.Equal(t, []any{outbox.ID(raw.ID).String(), "game.raw", "k", "", []byte{0, 0xff}}, db.one(t))
+	}
+}
+
+// A nil slice would arrive as null, which the table refuses.
+func TestPublishSendsAnEmptyPayloadAsEmptyNotAsNull(t *testing.T) {
+	t.Parallel()
+	var one, many recorder
+	require.NoError(t, outbox.Publish(t.Context(), &one, outbox.Raw{Subject: "a"}))
+	assert.Equal(t, []byte{}, one.one(t)[4])
+	require.NoError(t, outbox.Publish(t.Context(), &many, outbox.Raw{Subject: "a"}, outbox.Raw{Subject: "b"}))
+	assert.Equal(t, [][]byte{{}, {}}, many.one(t)[4])
+}
+
+func TestPublishGeneratesADifferentIDForEachEvent(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	events := make([]outbox.Event, 100)
+	for i := range events {
+		events[i] = levelUp{}
+	}
+	require.NoError(t, outbox.Publish(t.Context(), &db, events...))
+	seen := make(map[string]bool)
+	for _, id := range db.one(t)[0].([]string) {
+		seen[id] = true
+	}
+	assert.Len(t, seen, len(events))
+}
+
+func TestPublishSendsAllEventsInOneStatementInOrder(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	require.NoError(t, outbox.Publish(t.Context(), &db, outbox.Raw{Subject: "a"}, levelUp{}, outbox.Raw{Subject: "c"}))
+	assert.Equal(t, []string{"a", "game.player.level_up", "c"}, db.one(t)[1])
+}
+
+func TestPublishSQLSendsArraysAsTextThatEveryDriverTakes(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	require.NoError(t, outbox.PublishSQL(t.Context(), &db,
+		outbox.Raw{Subject: `a"b\c`, Payload: []byte{0, 0xff}, Headers: map[string]string{"x": `"`}},
+		outbox.Raw{Subject: "d,e{}", Key: "NULL"}))
+	args := db.one(t)
+	assert.Equal(t, `{"a\"b\\c","d,e{}"}`, args[1])
+	assert.Equal(t, `{"","NULL"}`, args[2])
+	assert.Equal(t, `{"{\"x\":\"\\\"\"}",""}`, args[3])
+	assert.Equal(t, `{"\\x00ff","\\x"}`, args[4])
+}
+
+// Two texts and no more: a cache of prepared statements must not fill up with one text for each number of events.
+func TestPublishUsesTheSameStatementForAnyNumberOfEvents(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	for n := 2; n < 10; n++ {
+		require.NoError(t, outbox.Publish(t.Context(), &db, levelUps(n)...))
+		require.NoError(t, outbox.PublishSQL(t.Context(), &db, levelUps(n)...))
+	}
+	texts := make(map[string]bool)
+	for _, call := range db.calls {
+		texts[call.query] = true
+	}
+	assert.Len(t, texts, 1)
+}
+
+func levelUps(n int) []outbox.Event {
+	events := make([]outbox.Event, n)
+	for i := range events {
+		events[i] = levelUp{Level: i}
+	}
+	return events
+}
+
+func TestPublishWithoutEventsDoesNotAskTheDatabase(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	require.NoError(t, outbox.Publish(t.Context(), &db))
+	require.NoError(t, outbox.PublishSQL(t.Context(), &db))
+	assert.Empty(t, db.calls)
+}
+
+func TestPublishRefusesABadEventBeforeItAsksTheDatabase(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	err := outbox.Publish(t.Context(), &db, levelUp{}, outbox.Raw{Subject: "a b"})
+	invalid, ok := errors.AsType[*outbox.ValidationError](err)
+	require.True(t, ok)
+	assert.Equal(t, 1, invalid.Index)
+	assert.ErrorAs(t, outbox.PublishSQL(t.Context(), &db, outbox.Raw{}), &invalid)
+	assert.Empty(t, db.calls)
+}
+
+type uuidOfAnotherPackage [16]byte
+
+type wrongID struct{ levelUp }
+
+func (wrongID) EventID() uuidOfAnotherPackage { return uuidOfAnotherPackage{1} }
+
+type wrongKey struct{ levelUp }
+
+func (wrongKey) EventKey() int { return 1 }
+
+type wrongHeaders struct{ levelUp }
+
+func (wrongHeaders) EventHeaders() map[string][]string { return nil }
+
+type pointerKey struct{ levelUp }
+
+func (*pointerKey) EventKey() string { return "k" }
+
+type unencodable struct{ levelUp }
+
+func (unencodable) MarshalJSON() ([]byte, error) { return nil, errors.New("no JSON today") }
+
+func TestPublishRefusesAnEventThatItCannotEncode(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		event outbox.Event
+		want  string
+	}{
+		"nil":         {nil, "outbox: event 0: is nil"},
+		"nil pointer": {(*outbox.Raw)(nil), "outbox: event 0: is a nil *outbox.Raw"},
+		"id of a type that would be ignored": {wrongID{},
+			"outbox: event 0: type outbox_test.wrongID has this method with other types: write it as EventID() [16]byte"},
+		"key of a type that would be ignored": {wrongKey{},
+			"outbox: event 0: type outbox_test.wrongKey has this method with other types: write it as EventKey() string"},
+		"headers of a type that would be ignored": {wrongHeaders{},
+			"outbox: event 0: type outbox_test.wrongHeaders has this method with other types: write it as EventHeaders() map[string]string"},
+		"key that only the pointer has": {pointerKey{},
+			"outbox: event 0: type outbox_test.pointerKey has the method EventKey() string on its pointer alone: publish a pointer to it"},
+		"broken JSON": {unencodable{},
+			"outbox: event 0: encode outbox_test.unencodable as JSON: json: error calling MarshalJSON for type outbox_test.unencodable: no JSON today"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var db recorder
+			require.EqualError(t, outbox.Publish(t.Context(), &db, c.event), c.want)
+			require.EqualError(t, outbox.Publish(t.Context(), &db, c.event), c.want, "the second time, from the cache")
+			assert.Empty(t, db.calls)
+		})
+	}
+}
+
+func TestPublishTakesAPointerWhoseKeyIsOnThePointer(t *testing.T) {
+	t.Parallel()
+	var db recorder
+	require.NoError(t, outbox.Publish(t.Context(), &db, &pointerKey{}))
+	assert.Equal(t, "k", db.one(t)[2])
+}
+
+func TestPublishSaysWhatToDoAboutAnErrorOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{
+		"42P01": "outbox-relay migrate up",
+		"42501": "select outbox.grant_writer('<this role>')",
+		"40001": "outbox: publish: ",
+	} {
+		cause := &pgconn.PgError{Code: code, Message: "refused"}
+		db := recorder{err: fmt.Errorf("wrapped: %w", cause)}
+		for _, err := range []error{outbox.Publish(t.Context(), &db, levelUp{}), outbox.PublishSQL(t.Context(), &db, levelUp{})} {
+			require.ErrorContains(t, err, want)
+			require.ErrorIs(t, err, cause)
+		}
+	}
+}
