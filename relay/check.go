@@ -1,0 +1,138 @@
+package relay
+
+import (
+	"context"
+	_ "embed" // the statement is a file
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed sql/check.sql
+var checkSQL string
+
+// Problem says in one word what [Check] found.
+type Problem string
+
+// The problems that [Check] finds.
+const (
+	ProblemUnreachable Problem = "unreachable"    // the database did not answer
+	ProblemNoSchema    Problem = "no_schema"      // the outbox was never created in this database
+	ProblemOldSchema   Problem = "old_schema"     // older than this program needs
+	ProblemNewSchema   Problem = "new_schema"     // newer than this program knows
+	ProblemNoRight     Problem = "no_right"       // the role may not do what a relay does
+	ProblemCache       Problem = "sequence_cache" // ids are drawn in blocks, so order and gaps cannot be told
+	ProblemReadOnly    Problem = "read_only"      // the server is a standby
+)
+
+// CheckError says why a database cannot be relayed from, and what to do about it.
+type CheckError struct {
+	Problem Problem
+	Text    string // what is wrong
+	Next    string // the next step for an operator
+	Err     error  // the cause, where there is one
+}
+
+func (e *CheckError) Error() string {
+	if e.Err != nil {
+		return e.Text + ": " + e.Err.Error()
+	}
+	return e.Text
+}
+
+func (e *CheckError) Unwrap() error { return e.Err }
+
+// checked is the row of sql/check.sql.
+type checked struct {
+	MayUseSchema, HasEvents, HasVersion                           bool
+	MayReadEvents, MayBuryEvents, MayReadVersion, MayReadSequence bool
+	SequenceCache                                                 int64
+	Role, Database                                                string
+	IsStandby                                                     bool
+}
+
+// Check reports whether a relay that knows the schema up to version can work with a database: a pool or a connection. A non-nil
+// error is a [*CheckError].
+func Check(ctx context.Context, db Queryer, version int64) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, checkSQL)
+	if err != nil {
+		return unreachable(err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[checked])
+	if err != nil {
+		return unreachable(err)
+	}
+	if problem := found.problem(); problem != nil {
+		return problem
+	}
+	return checkVersion(ctx, db, version)
+}
+
+func unreachable(err error) error {
+	return &CheckError{
+		Problem: ProblemUnreachable, Text: "the database does not answer", Err: err,
+		Next: "check postgres.url, and that the server runs and accepts connections from here",
+	}
+}
+
+// problem returns what is wrong, the most fundamental thing first; nil if nothing is.
+func (c checked) problem() *CheckError {
+	grant := fmt.Sprintf("as the owner of the schema, run: select outbox.grant_relay('%s')", c.Role)
+	lacks := func(right string) *CheckError {
+		return &CheckError{Problem: ProblemNoRight, Text: fmt.Sprintf("role %q may not %s", c.Role, right), Next: grant}
+	}
+	switch {
+	case c.IsStandby:
+		return &CheckError{
+			Problem: ProblemReadOnly, Text: fmt.Sprintf("database %q is a standby, where nothing can be settled", c.Database),
+			Next: "let postgres.url name the primary, for instance with target_session_attrs=read-write",
+		}
+	case c.HasVersion && !c.MayUseSchema:
+		return lacks("use schema outbox")
+	case !c.HasEvents:
+		return &CheckError{
+			Problem: ProblemNoSchema, Text: fmt.Sprintf("database %q has no table outbox.events", c.Database),
+			Next: "run: outbox-relay migrate up",
+		}
+	case !c.MayReadEvents:
+		return lacks("select and delete outbox.events")
+	case !c.MayBuryEvents:
+		return lacks("insert into outbox.dead_letters and select from it")
+	case !c.MayReadSequence:
+		return lacks("select from outbox.events_id_seq")
+	case c.HasVersion && !c.MayReadVersion:
+		return lacks("select from outbox.schema_version")
+	case c.SequenceCache != 1:
+		return &CheckError{
+			Problem: ProblemCache, Text: fmt.Sprintf("sequence outbox.events_id_seq has CACHE %d, which breaks the order of events", c.SequenceCache),
+			Next: "run: alter sequence outbox.events_id_seq cache 1",
+		}
+	}
+	return nil
+}
+
+// checkVersion compares the schema's version with the one that this program was built for.
+func checkVersion(ctx context.Context, db Queryer, want int64) error {
+	rows, err := db.Query(ctx, "select coalesce(max(version_id), 0) from outbox.schema_version where is_applied")
+	if err != nil {
+		return unreachable(err)
+	}
+	have, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	switch {
+	case err != nil:
+		return unreachable(err)
+	case have < want:
+		return &CheckError{
+			Problem: ProblemOldSchema, Text: fmt.Sprintf("schema outbox has version %d, this program needs %d", have, want),
+			Next: "run: outbox-relay migrate up",
+		}
+	case have > want:
+		return &CheckError{
+			Problem: ProblemNewSchema, Text: fmt.Sprintf("schema outbox has version %d, this program knows versions up to %d", have, want),
+			Next: "use a newer outbox-relay: an older one could misread the table",
+		}
+	}
+	return nil
+}

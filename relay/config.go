@@ -1,0 +1,82 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config holds the settings of the engine, the section "relay" of the configuration. Start from [DefaultConfig].
+type Config struct {
+	// BatchEvents is the most events that one batch holds, 1 to 65536. A batch is what one Publish call gets.
+	BatchEvents int `yaml:"batch_events"`
+	// BatchBytes is the most bytes that one batch holds, 64 KiB to 1 GiB; a batch always holds at least one event. The relay
+	// keeps at most three batches in memory.
+	BatchBytes int `yaml:"batch_bytes"`
+	// PollInterval is the longest pause between two looks at an idle table, 1 ms to 1 min. After an event the relay looks more
+	// often, so it bounds the latency of the first event after a quiet time.
+	PollInterval time.Duration `yaml:"poll_interval"`
+	// SweepInterval is the time between two safety sweeps for events behind the reader, at least 1 s. The sweep is a
+	// net under the reader; outbox_relay_sweep_found_total counts what it catches, which should stay 0.
+	SweepInterval time.Duration `yaml:"sweep_interval"`
+	// MaxAttempts is how often an event is tried that the broker answers with an error of unknown kind, before it becomes
+	// a dead letter. 0 means for ever. An outage spends no attempt.
+	MaxAttempts int `yaml:"max_attempts"`
+	// BackoffMin and BackoffMax bound the pause after a failure. It doubles from the one to the other, with jitter.
+	BackoffMin time.Duration `yaml:"backoff_min"`
+	BackoffMax time.Duration `yaml:"backoff_max"`
+	// ShutdownTimeout bounds a clean stop, 100 ms or more: within it the batch in flight is acknowledged and settled.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+}
+
+// DefaultConfig returns the settings that the relay has when nobody sets any.
+func DefaultConfig() Config {
+	return Config{
+		BatchEvents:     4096,
+		BatchBytes:      4 << 20,
+		PollInterval:    100 * time.Millisecond,
+		SweepInterval:   time.Minute,
+		MaxAttempts:     20,
+		BackoffMin:      100 * time.Millisecond,
+		BackoffMax:      30 * time.Second,
+		ShutdownTimeout: 10 * time.Second,
+	}
+}
+
+// Validate returns every problem of the settings at once, joined; each is a [*FieldError]. It returns nil if there is none.
+func (c Config) Validate() error {
+	var v Fields
+	v.Check(c.BatchEvents >= 1 && c.BatchEvents <= 65536, "batch_events", c.BatchEvents, "1 to 65536")
+	v.Check(c.BatchBytes >= 64<<10 && c.BatchBytes <= 1<<30, "batch_bytes", c.BatchBytes, "65536 (64 KiB) to 1073741824 (1 GiB)")
+	v.Check(c.PollInterval >= time.Millisecond && c.PollInterval <= time.Minute, "poll_interval", c.PollInterval, "1ms to 1m")
+	v.Check(c.SweepInterval >= time.Second, "sweep_interval", c.SweepInterval, "1s or more")
+	v.Check(c.MaxAttempts >= 0, "max_attempts", c.MaxAttempts, "0 (for ever) or more")
+	v.Check(c.BackoffMin >= time.Millisecond, "backoff_min", c.BackoffMin, "1ms or more")
+	v.Check(c.BackoffMax >= c.BackoffMin, "backoff_max", c.BackoffMax, "at least backoff_min")
+	v.Check(c.ShutdownTimeout >= 100*time.Millisecond, "shutdown_timeout", c.ShutdownTimeout, "100ms or more")
+	return v.Err()
+}
+
+// FieldError is a setting that cannot be used. Field is the key inside its section, such as "batch_events".
+type FieldError struct {
+	Field   string
+	Value   any
+	Allowed string
+}
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%s is %v, allowed: %s", e.Field, e.Value, e.Allowed)
+}
+
+// Fields collects [FieldError]s: the Validate methods of every section use it. The zero value is ready.
+type Fields struct{ errs []error }
+
+// Check adds a [FieldError] unless ok.
+func (v *Fields) Check(ok bool, field string, value any, allowed string) {
+	if !ok {
+		v.errs = append(v.errs, &FieldError{Field: field, Value: value, Allowed: allowed})
+	}
+}
+
+// Err returns what was collected, joined, or nil.
+func (v *Fields) Err() error { return errors.Join(v.errs...) }

@@ -1,0 +1,278 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	// brokerPauseMax is the longest pause before a broker that is out is tried again. A try is cheap, and what waits is
+	// the game's events.
+	brokerPauseMax = time.Second
+	// misconfiguredPause is the pause before a broker is tried again that needs an operator.
+	misconfiguredPause = 5 * time.Second
+)
+
+// errUnanswered stands in for a publisher that says neither what became of an event nor why.
+var errUnanswered = errors.New("the broker gave no answer for some events")
+
+// dispatcher is the publish loop: one Publish at a time, in order. Here, and only here, it is decided what an outcome
+// leads to.
+type dispatcher struct {
+	cfg       Config
+	publisher Publisher
+	reread    func(ctx context.Context, ids []int64) (page, error) // reads what waited in lanes
+	track     *tracker
+	metrics   *metrics
+	clock     *clock
+	lanes     *lanes
+	out       chan<- settlement
+
+	size      int // the most events of the next Publish: halved by ambiguous failures, doubled by success
+	backoff   *backoff.ExponentialBackOff
+	lastStore time.Time // when the broker last stored an event
+}
+
+// run publishes the batches until in is closed or ctx ends. A Publish under way is finished on the context publishing, which
+// outlives ctx by a part of the shutdown timeout.
+func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) {
+	for ctx.Err() == nil {
+		wake := d.retryLanes(ctx, publishing)
+		source := in
+		if d.lanes.full() {
+			source = nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case b, open := <-source:
+			if !open {
+				return
+			}
+			d.publishBatch(ctx, publishing, b)
+		}
+	}
+}
+
+// publishBatch publishes a batch until each event is stored, buried or in a lane, or until ctx ends.
+func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
+	pending := d.buryBroken(b)
+	for len(pending) > 0 && ctx.Err() == nil {
+		if pending = d.queueBehind(pending, b.flight); len(pending) == 0 {
+			return
+		}
+		chunk := pending[:min(len(pending), d.size)]
+		outcomes, err := d.publish(publishing, chunk)
+		left := d.account(chunk, outcomes, b.flight)
+		pending = pending[len(chunk)-left:]
+		d.react(ctx, err, left, len(chunk))
+	}
+}
+
+// buryBroken takes the events out that could not even be read.
+func (d *dispatcher) buryBroken(b batch) []Event {
+	if len(b.broken) == 0 {
+		return b.events
+	}
+	now := time.Now()
+	var dead []deadLetter
+	pending := slices.DeleteFunc(b.events, func(event Event) bool {
+		cause, broken := b.broken[event.ID]
+		if broken {
+			dead = append(dead, newDeadLetter(identityOf(&event), b.flight, ReasonBadHeader, cause, failures{first: now, last: now}))
+		}
+		return broken
+	})
+	d.out <- settlement{dead: dead, from: b.flight}
+	return pending
+}
+
+// queueBehind puts events whose key waits behind those that wait, and returns the others.
+func (d *dispatcher) queueBehind(pending []Event, from *flight) []Event {
+	if d.lanes.empty() {
+		return pending
+	}
+	queued := 0
+	pending = slices.DeleteFunc(pending, func(event Event) bool {
+		if !d.lanes.waits(&event) {
+			return false
+		}
+		d.lanes.queue(&event)
+		queued++
+		return true
+	})
+	if queued > 0 {
+		d.track.delayed(d.lanes.parked.len())
+		from.land(queued)
+	}
+	return pending
+}
+
+// publish calls the publisher, with its answer put into the form that the contract promises.
+func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, error) {
+	began := time.Now()
+	outcomes, err := d.publisher.Publish(ctx, events)
+	d.metrics.publishTime.Observe(time.Since(began).Seconds())
+	if len(outcomes) != len(events) {
+		outcomes = make([]Outcome, len(events))
+	}
+	unknown := slices.Contains(outcomes, Outcome{})
+	if err == nil && unknown {
+		err = errUnanswered
+	}
+	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && ctx.Err() == nil {
+		outcomes[0].Err = err // it failed in company and alone: the cause may be the event
+	}
+	return outcomes, err
+}
+
+// account sends what was decided to the settle loop and to the lanes, and moves the events of which nothing is known to the end
+// of chunk, in order. It returns their number.
+func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (left int) {
+	now := time.Now()
+	news := settlement{stored: make([]identity, 0, len(chunk)), from: from}
+	parked, duplicates := 0, 0
+	for i := range chunk {
+		event, outcome := &chunk[i], &outcomes[i]
+		switch {
+		case outcome.Stored:
+			news.stored = append(news.stored, identityOf(event))
+			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
+			duplicates += count(outcome.Duplicate)
+		case outcome.Err == nil:
+			chunk[left] = *event
+			left++
+		case d.refused(event, from, outcome.Err, now, &news):
+		default:
+			parked++
+		}
+	}
+	copy(chunk[len(chunk)-left:], chunk[:left])
+	d.send(news, duplicates, now)
+	if parked > 0 {
+		from.land(parked)
+		d.track.delayed(d.lanes.parked.len())
+	}
+	return left
+}
+
+// refused decides on an event that the broker did not take. It reports true if that is for good: the event is in
+// news.dead then, otherwise in a lane.
+func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.Time, news *settlement) bool {
+	var failed failures
+	waiting := d.lanes.of(event)
+	first := waiting == nil || waiting.ids[0] == event.ID
+	if waiting != nil && first {
+		failed = waiting.failed
+	}
+	failed = failed.again(now, d.spendsAttempt(cause, failed))
+
+	var permanent *PermanentError
+	switch {
+	case errors.As(cause, &permanent):
+		news.dead = append(news.dead, newDeadLetter(identityOf(event), from, permanent.Reason, permanent.Err, failed))
+		return true
+	case !first:
+		d.lanes.queue(event)
+		return false
+	case d.cfg.MaxAttempts > 0 && failed.attempts >= d.cfg.MaxAttempts:
+		news.dead = append(news.dead, newDeadLetter(identityOf(event), from, ReasonAttempts, cause, failed))
+		return true
+	}
+	d.track.eventFailed(event, failed.attempts, cause)
+	if waiting == nil {
+		waiting = d.lanes.open(event)
+	}
+	d.lanes.fail(waiting, failed, retryAfter(cause))
+	return false
+}
+
+// spendsAttempt reports whether a failure counts against the event. It does not when the broker says that the cause lies
+// elsewhere, nor when the broker has stored nothing since the event's last failure: then it may be the broker that
+// fails, and an outage must not make dead letters.
+func (d *dispatcher) spendsAttempt(cause error, failed failures) bool {
+	if stateOf(cause) != BrokerFailing {
+		return false
+	}
+	return failed.attempts == 0 || d.lastStore.After(failed.last)
+}
+
+// send passes news on to the settle loop, and counts.
+func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
+	if len(news.stored) > 0 {
+		d.lastStore = now
+		d.track.published(len(news.stored), duplicates)
+	}
+	if len(news.stored)+len(news.dead) > 0 {
+		d.out <- news
+	}
+}
+
+// react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
+func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		if d.track.brokerAnswered(BrokerOK, nil) {
+			d.lanes.hurry(time.Now())
+		}
+		d.backoff.Reset()
+		d.size = min(d.size*2, d.cfg.BatchEvents)
+		return
+	}
+	if left < size {
+		d.backoff.Reset()
+	}
+	wait := d.backoff.NextBackOff()
+	state := stateOf(err)
+	switch state {
+	case BrokerOK, BrokerUnknown, BrokerUnavailable: // the backoff decides
+	case BrokerMisconfigured:
+		wait = misconfiguredPause
+	case BrokerThrottling:
+		wait = max(wait, retryAfter(err))
+	case BrokerFailing:
+		// One event may be what breaks the call: smaller calls let the others through and leave the culprit alone.
+		d.size = max(1, size/2)
+	}
+	d.track.brokerAnswered(state, err)
+	d.track.retried(left)
+	pause(ctx, wait)
+}
+
+// stateOf returns what the error of a whole Publish says of the broker. [BrokerFailing] is what is left: it may be the broker, and
+// it may be an event.
+func stateOf(err error) BrokerState {
+	var throttled *ThrottledError
+	switch {
+	case err == nil:
+		return BrokerOK
+	case errors.Is(err, ErrMisconfigured):
+		return BrokerMisconfigured
+	case errors.Is(err, ErrUnavailable):
+		return BrokerUnavailable
+	case errors.As(err, &throttled):
+		return BrokerThrottling
+	}
+	return BrokerFailing
+}
+
+// retryAfter returns the wait that the broker asked for; 0 if it asked for none.
+func retryAfter(err error) time.Duration {
+	if throttled, ok := errors.AsType[*ThrottledError](err); ok {
+		return throttled.RetryAfter
+	}
+	return 0
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

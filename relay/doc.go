@@ -1,0 +1,77 @@
+// Package relay is the engine: it reads committed events from outbox.events, publishes them in order through a
+// [Publisher], and settles the outcome back to Postgres.
+//
+// # One rule
+//
+// A row in outbox.events is an event still to publish. Nothing else decides: no cursor, no stored position. Whatever
+// the relay forgets in a crash costs a second look at the table, never an event.
+//
+// # The path of a batch
+//
+//	outbox.events                                              the broker
+//	     |                                                         ^
+//	     v                                                         |
+//	+---------+   batch    +----------+   Publish, one at a time   |
+//	| reader  | ---------> | dispatch | ---------------------------+
+//	+---------+            +----------+
+//	  ahead                     |  settlement
+//	                            v
+//	                       +---------+   delete, or move to outbox.dead_letters
+//	                       | settler | ------------------------------> Postgres
+//	                       +---------+
+//	                          behind
+//
+// Only reading (ahead) and settling (behind) overlap with publishing, so nothing overtakes inside a key. At most three
+// batches are in memory.
+//
+// # States
+//
+//	            session, lock                    stop
+//	connecting --------------> leading ------------------------> stopping
+//	   ^   |                    |   ^                               ^
+//	   |   | session,           |   | the leader's                  |
+//	   |   | lock is held       |   | session ends                  |
+//	   |   v                    |   |                               |
+//	   |  standby --------------|---+                               |
+//	   |    |                   |                                   |
+//	   +----+-------------------+  session lost         (from any) -+
+//
+// The lead is an advisory lock of the session that reads. Two relays that both believe to lead for a moment do no harm: both publish
+// the same events with the same ids in the same order, and the broker keeps the first of each.
+//
+// # Reading without missing a late commit
+//
+// Ids are drawn before commit, so a lower id can become visible after a higher one. The reader keeps a head, reads what lies
+// behind it by the primary key, and remembers the ids that it passed without a row as gaps (see the type gaps). Three
+// statements, each with a snapshot of its own, in this order:
+//
+//  1. the rows behind the head;
+//  2. the transactions that hold the sequence's lock, which every writer holds from before it draws an id to after
+//     its end;
+//  3. the gaps that one of those may have filled, or that none can fill any more.
+//
+// What 1 and 3 found is merged by id. Were the gaps read before the head, an event could become visible in between
+// and be overtaken by its successor; were they read in one statement with the list of writers, a commit could fall between.
+// A gap is closed for good when all writers that were first seen with it are gone, and one look later it is still empty. An
+// open transaction delays nobody but itself: only its gaps wait.
+//
+// A safety sweep reads everything behind the head now and then. It should find nothing: a metric counts what it does.
+//
+// # What a failure leads to
+//
+//	the publisher says           the relay does
+//	---------------------------  ------------------------------------------------------------------------------
+//	Stored                       settles: the row leaves the table
+//	Err: PermanentError          moves the event to outbox.dead_letters; nobody waits
+//	Err: ThrottledError          the event's key waits RetryAfter; no attempt is spent
+//	Err: ErrMisconfigured        the event's key waits (backoff); no attempt is spent
+//	Err: anything else           the event's key waits (backoff with jitter); an attempt is spent, but only if the
+//	                             broker has stored something since the last one; after MaxAttempts a dead letter
+//	nothing, error Unavailable   the same events again after a pause; no attempt is spent
+//	nothing, error Misconfigured the same after a longer pause; not ready, and the log says what to change
+//	nothing, error Throttled     the same after RetryAfter
+//	nothing, anything else       ambiguous: the same events with the same ids, half as many a call, down to one, so
+//	                             that an event which breaks the call is found out and delays its own key alone
+//	the database fails           a new session, and everything is read again that is not settled
+//	stop                         no more reading; the call in flight may end; what was acknowledged is settled
+package relay

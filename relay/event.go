@@ -1,0 +1,27 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/gameoutbox/relay/outbox"
+)
+
+// Event is one row of outbox.events as a [Publisher] gets it. A publisher reads it and never changes it.
+type Event struct {
+	// ID is the row's id: the order in which events are published. It says nothing about identity,
+	// for a database that was failed over may hand out an id twice; see EventID.
+	ID int64
+	// EventID is the dedup id: the same event has the same EventID at every attempt.
+	EventID outbox.ID
+	// Subject is where the event goes, at most 255 bytes, without wildcards.
+	Subject string
+	// Key orders: events with the same key are stored in the order of their IDs. Empty means that the event has no
+	// key and that no order is promised for it.
+	Key string
+	// Headers are the event's own headers. Their names never start with "Nats-" or "Outbox-". Nil when there are none.
+	Headers map[string]string
+	// Payload is delivered byte for byte. It may be empty.
+	Payload []byte
+	// CreatedAt is when the event was inserted, by the database's clock, in UTC.
+	CreatedAt time.Time
+}

@@ -1,0 +1,64 @@
+package relay
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics are the relay's own measurements; docs/ARCHITECTURE.md lists them.
+type metrics struct {
+	leading     prometheus.Gauge
+	brokerUp    prometheus.Gauge
+	backlog     prometheus.Gauge
+	lag         prometheus.Gauge
+	deadLetters prometheus.Gauge
+	delayed     prometheus.Gauge
+	openGaps    prometheus.Gauge
+	published   prometheus.Counter
+	duplicates  prometheus.Counter
+	retried     prometheus.Counter
+	buried      *prometheus.CounterVec
+	sweepFound  prometheus.Counter
+	sessions    prometheus.Counter
+	publishTime prometheus.Histogram
+	endToEnd    prometheus.Histogram
+}
+
+// newMetrics registers the metrics; with a nil registerer they are kept but shown nowhere.
+func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
+	labelled := promauto.With(nil)
+	if registerer != nil {
+		labelled = promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"broker": broker}, registerer))
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return labelled.NewGauge(prometheus.GaugeOpts{Namespace: "outbox_relay", Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return labelled.NewCounter(prometheus.CounterOpts{Namespace: "outbox_relay", Name: name, Help: help})
+	}
+	// From half a millisecond to two minutes: below lies the network, above lies an outage.
+	seconds := func(name, help string) prometheus.Histogram {
+		return labelled.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "outbox_relay", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 18),
+		})
+	}
+	return &metrics{
+		leading:     gauge("leading", "1 while this relay leads its outbox."),
+		brokerUp:    gauge("broker_up", "1 while the broker stores events, 0 while it does not."),
+		backlog:     gauge("backlog_events", "Events that wait to be published; an upper bound above 100,000."),
+		lag:         gauge("lag_seconds", "Age of the oldest event that waits, by the database's clock."),
+		deadLetters: gauge("dead_letters", "Rows in outbox.dead_letters, counted up to 100,000."),
+		delayed:     gauge("delayed_events", "Events that wait because an event of their key is being retried."),
+		openGaps:    gauge("open_gaps", "Ranges of ids that may still belong to an open transaction."),
+		published:   counter("published_total", "Events that the broker acknowledged."),
+		duplicates:  counter("duplicates_total", "Acknowledged events that the broker already had."),
+		retried:     counter("retried_total", "Events that were sent again."),
+		sweepFound:  counter("sweep_found_total", "Events found only by the safety sweep; should stay 0."),
+		sessions:    counter("sessions_total", "Database sessions in which this relay became the leader."),
+		publishTime: seconds("publish_seconds", "Time of one publish call, a batch, until the broker answered."),
+		endToEnd:    seconds("end_to_end_seconds", "Time from an event's insert to its acknowledgement, by the database's clock."),
+		buried: labelled.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "outbox_relay", Name: "dead_lettered_total", Help: "Events moved to outbox.dead_letters.",
+		}, []string{"reason"}),
+	}
+}

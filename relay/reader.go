@@ -1,0 +1,155 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+const (
+	// maxLooks bounds how many gaps one statement reads. Each costs a walk down the primary key's tree.
+	maxLooks = 8192
+	// sweepPage is how many ids one statement of the safety sweep reads.
+	sweepPage = 10_000
+)
+
+// reader finds the events to publish, each once, in order. Its state is good for one database session: a new
+// session may speak to another server, so it starts again from the whole table. See doc.go for the rules.
+type reader struct {
+	db      Queryer
+	max     limits
+	head    int64 // every id up to here was handed out, is in fresh, or lies in a gap
+	fresh   page  // read, but not to be handed out before the gaps are read
+	gaps    *gaps
+	flights []*flight // batches handed out that may have unsettled events
+	parked  *parkedIDs
+
+	// low is the least id that may be unsettled, for the measurement of the backlog; others read it.
+	low *atomic.Int64
+}
+
+func newReader(db Queryer, max limits, parked *parkedIDs, low *atomic.Int64) *reader {
+	low.Store(0)
+	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, low: low}
+}
+
+// next returns the events that can be published now, by id; none if there is nothing new.
+func (r *reader) next(ctx context.Context) (batch, error) {
+	p, err := r.read(ctx)
+	if err != nil {
+		return batch{}, err
+	}
+	r.forgetLanded()
+	if len(p.events) == 0 {
+		return batch{}, nil
+	}
+	b := batch{page: p, flight: newFlight(p.events)}
+	r.flights = append(r.flights, b.flight)
+	return b, nil
+}
+
+// read looks at what lies behind the head first, then at the gaps, and merges them by id. In this order an event cannot overtake
+// its predecessor that became visible in between: what was visible to the first look is visible to the second.
+func (r *reader) read(ctx context.Context) (page, error) {
+	if len(r.fresh.events) == 0 {
+		fresh, err := readNew(ctx, r.db, r.head, r.max)
+		if err != nil {
+			return page{}, err
+		}
+		r.fresh = fresh
+		r.advance(fresh.events)
+	}
+	late, whole, err := r.readGaps(ctx)
+	if err != nil || !whole {
+		return late, err
+	}
+	p := merge(late, r.fresh)
+	r.fresh = page{}
+	return p, nil
+}
+
+// readGaps returns the events that have appeared in the gaps. It is not whole if a limit cut it short: then fresh events wait,
+// for what is still to be read may come before them.
+func (r *reader) readGaps(ctx context.Context) (late page, whole bool, err error) {
+	if !r.gaps.any() {
+		return page{}, true, nil
+	}
+	// The list of writers, then the gaps: two statements, in this order, each with a snapshot of its own.
+	writers, err := readWriters(ctx, r.db)
+	if err != nil {
+		return page{}, false, err
+	}
+	look := r.gaps.nextRound(writers, maxLooks)
+	if len(look) == 0 {
+		return page{}, true, nil
+	}
+	late, err = readLate(ctx, r.db, look, r.max)
+	if err != nil {
+		return page{}, false, err
+	}
+	readTo := int64(math.MaxInt64)
+	if late.full(r.max) {
+		readTo = late.events[len(late.events)-1].ID
+	}
+	ids := make([]int64, len(late.events))
+	for i := range ids {
+		ids[i] = late.events[i].ID
+	}
+	r.gaps.endRound(len(look), ids, readTo)
+	return late, !r.gaps.cut(), nil
+}
+
+// advance moves the head over fresh events and remembers the ids that are missing between them.
+func (r *reader) advance(fresh []Event) {
+	for i := range fresh {
+		r.gaps.miss(r.head+1, fresh[i].ID-1)
+		r.head = fresh[i].ID
+	}
+}
+
+func (r *reader) forgetLanded() {
+	r.flights = slices.DeleteFunc(r.flights, (*flight).landed)
+	low := r.head + 1
+	for _, f := range r.flights {
+		low = min(low, f.ids[0])
+	}
+	r.low.Store(low)
+}
+
+// sweep looks for events behind the head that nobody has on hand, and returns how many it found; the next read
+// delivers them. It should never find any: it is the net under the reader.
+func (r *reader) sweep(ctx context.Context) (found int, err error) {
+	// What is on its way is listed before the snapshot: an event that is settled later is known, one that was settled
+	// before is gone.
+	r.forgetLanded()
+	parked := r.parked.snapshot()
+	for from := int64(math.MinInt64); ; {
+		ids, err := readSweep(ctx, r.db, from, r.head, sweepPage)
+		if err != nil {
+			return found, err
+		}
+		for _, id := range ids {
+			if !r.knows(id, parked) {
+				r.gaps.miss(id, id)
+				found++
+			}
+		}
+		if len(ids) < sweepPage {
+			return found, nil
+		}
+		from = ids[len(ids)-1] + 1
+	}
+}
+
+func (r *reader) knows(id int64, parked map[int64]struct{}) bool {
+	if _, ok := parked[id]; ok {
+		return true
+	}
+	byID := func(event Event, id int64) int { return cmp.Compare(event.ID, id) }
+	if _, held := slices.BinarySearchFunc(r.fresh.events, id, byID); held {
+		return true
+	}
+	return slices.ContainsFunc(r.flights, func(f *flight) bool { return f.carries(id) }) || r.gaps.covers(id)
+}

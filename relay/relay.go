@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Options are the parts that a relay works with. Pool and Publisher are required.
+type Options struct {
+	// Pool reaches the outbox's database; see [NewPool]. The relay uses up to three of its connections.
+	Pool *pgxpool.Pool
+	// Publisher is the broker. The relay calls Publish from one goroutine, and never Close.
+	Publisher Publisher
+	// Logger takes what an operator should know; nil means silence.
+	Logger *zap.Logger
+	// Registerer takes the relay's metrics; nil means that nobody sees them.
+	Registerer prometheus.Registerer
+	// SchemaVersion is the newest version of the schema that this program knows, see [Check].
+	SchemaVersion int64
+}
+
+// Relay publishes the events of one outbox. Create it with [New].
+type Relay struct {
+	cfg       Config
+	pool      *pgxpool.Pool
+	publisher Publisher
+	log       *zap.Logger
+	track     *tracker
+	metrics   *metrics
+	version   int64
+	clock     clock
+	low       atomic.Int64 // the least id that may be unsettled
+	parked    atomic.Pointer[parkedIDs]
+}
+
+// New returns a relay that is ready to [Relay.Run]. It reports every problem of cfg, joined, and connects to nothing.
+func New(cfg Config, opts Options) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Pool == nil || opts.Publisher == nil {
+		return nil, errors.New("a relay needs a pool and a publisher")
+	}
+	log := opts.Logger
+	if log == nil {
+		log = zap.NewNop()
+	}
+	m := newMetrics(opts.Registerer, opts.Publisher.Name())
+	return &Relay{
+		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, log: log, metrics: m,
+		track: newTracker(log, m, opts.Publisher.Name()), version: opts.SchemaVersion,
+	}, nil
+}
+
+// Status returns what the relay is doing now. It may be called at any time, and asks no server.
+func (r *Relay) Status() Status { return r.track.snapshot() }
+
+// Run publishes events until ctx ends, and then stops cleanly: it reads no more, waits for the batch in flight, settles what
+// was acknowledged, and returns nil, all within cfg.ShutdownTimeout. Servers that go away never end it: it
+// keeps trying. Run is called once.
+func (r *Relay) Run(ctx context.Context) error {
+	deadlines, release := newDeadlines(ctx, r.cfg.ShutdownTimeout)
+	defer release()
+	retry := r.cfg.newBackoff(brokerPauseMax)
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := r.lead(ctx, deadlines)
+		if ctx.Err() != nil {
+			break
+		}
+		r.track.enter(StateConnecting)
+		r.track.databaseFailed(leading, err)
+		if time.Since(began) > time.Minute {
+			retry.Reset()
+		}
+		pause(ctx, retry.NextBackOff())
+	}
+	r.track.enter(StateStopping)
+	return nil
+}
+
+// leading names the work that one database session does, in logs.
+const leading = "hold a database session"
+
+// deadlines are the contexts of work that outlives the stop of the relay.
+type deadlines struct {
+	publish context.Context // ends halfway through the shutdown timeout
+	settle  context.Context // ends shortly before it is over
+}
+
+// newDeadlines starts the clock of the shutdown timeout when ctx ends.
+func newDeadlines(ctx context.Context, timeout time.Duration) (deadlines, func()) {
+	detached := context.WithoutCancel(ctx)
+	publish, stopPublish := context.WithCancel(detached)
+	settle, stopSettle := context.WithCancel(detached)
+	unhook := context.AfterFunc(ctx, func() {
+		halfway := time.AfterFunc(timeout/2, stopPublish)
+		nearEnd := time.AfterFunc(timeout*9/10, stopSettle)
+		<-settle.Done()
+		halfway.Stop()
+		nearEnd.Stop()
+	})
+	return deadlines{publish: publish, settle: settle}, func() {
+		unhook()
+		stopPublish()
+		stopSettle()
+	}
+}

@@ -1,0 +1,79 @@
+package relay
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConfigReportsAllProblems(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, DefaultConfig().Validate())
+	err := Config{BatchEvents: 70000, BackoffMin: time.Second, BackoffMax: time.Millisecond, MaxAttempts: -1}.Validate()
+	for _, field := range []string{"batch_events is 70000", "batch_bytes", "poll_interval", "sweep_interval", "max_attempts is -1", "backoff_max", "shutdown_timeout"} {
+		require.ErrorContains(t, err, field)
+	}
+	var one *FieldError
+	require.ErrorAs(t, err, &one)
+	require.Equal(t, "1 to 65536", one.Allowed)
+}
+
+func TestNewRefusesMissingParts(t *testing.T) {
+	t.Parallel()
+	_, err := New(DefaultConfig(), Options{})
+	require.ErrorContains(t, err, "pool")
+}
+
+func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	track := newTracker(zap.New(core), newMetrics(nil, "script"), "script")
+	require.False(t, track.snapshot().Ready)
+
+	track.enter(StateLeading)
+	require.True(t, track.snapshot().Ready, "nothing speaks against the broker yet")
+
+	for range 100 {
+		track.brokerAnswered(BrokerUnavailable, errors.New("no route"))
+	}
+	require.Contains(t, track.snapshot().NotReady, "no route")
+	require.True(t, track.brokerAnswered(BrokerOK, nil))
+	require.False(t, track.brokerAnswered(BrokerOK, nil), "it recovers once")
+	require.True(t, track.snapshot().Ready)
+
+	track.databaseFailed("settle events", errors.New("disk full"))
+	require.Contains(t, track.snapshot().NotReady, "cannot settle events: disk full")
+	track.databaseWorks("measure the backlog")
+	require.False(t, track.snapshot().Ready, "something else works, this does not")
+	track.databaseWorks("settle events")
+	require.True(t, track.snapshot().Ready)
+
+	track.enter(StateStandby)
+	require.True(t, track.snapshot().Ready, "a healthy standby is ready")
+
+	var lines []string
+	for _, entry := range logs.All() {
+		lines = append(lines, entry.Message)
+	}
+	require.Equal(t, []string{
+		"relay is leading", "broker does not store events; they wait in Postgres", "broker stores events again",
+		"database trouble; trying again", "database works again", "relay is standby",
+	}, lines, "an error that goes on is logged once, and once when it is over:\n"+strings.Join(lines, "\n"))
+}
+
+func TestClockAgesByTheDatabase(t *testing.T) {
+	t.Parallel()
+	var c clock
+	here := time.Now()
+	c.set(here.Add(time.Hour), here, here) // the database is an hour ahead
+	require.Equal(t, time.Second, c.age(here.Add(time.Hour), here.Add(time.Second)))
+	require.Zero(t, c.age(here.Add(2*time.Hour), here), "never negative")
+}

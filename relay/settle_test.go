@@ -1,0 +1,90 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/outbox"
+)
+
+func identities(ids ...int64) []identity {
+	all := make([]identity, len(ids))
+	for i, id := range ids {
+		all[i] = identity{id: id, eventID: outbox.ID{byte(id)}}
+	}
+	return all
+}
+
+func TestSettlerTriesUntilTheDatabaseTakesIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, []Event{event(1, ""), event(2, "")})
+	var failures atomic.Int32
+	b.settler.remove = func(ctx context.Context, events []identity) error {
+		if failures.Add(1) <= 5 {
+			return errors.New("connection refused")
+		}
+		return b.remove(ctx, events)
+	}
+	in := make(chan settlement, 2)
+	flying := newFlight([]Event{event(1, ""), event(2, "")})
+	in <- settlement{stored: identities(1), from: flying}
+	in <- settlement{stored: identities(2), from: flying}
+	close(in)
+	require.NoError(t, b.settler.run(t.Context(), in))
+	require.Zero(t, b.rows())
+	require.True(t, flying.landed())
+	require.Empty(t, b.track.databaseTrouble())
+}
+
+func TestSettlerGivesUpWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.settler.remove = func(context.Context, []identity) error { return errors.New("connection refused") }
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	in := make(chan settlement, 1)
+	in <- settlement{stored: identities(1), from: newFlight([]Event{event(1, "")})}
+	require.ErrorIs(t, b.settler.run(ctx, in), context.DeadlineExceeded)
+	require.Contains(t, b.track.databaseTrouble(), "connection refused")
+}
+
+func TestDeadLettersThatAreRefusedHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, []Event{event(1, ""), event(2, ""), event(3, "")})
+	var refused atomic.Int32
+	b.settler.move = func(ctx context.Context, dead []deadLetter) error {
+		if refused.Add(1) == 1 {
+			return errors.New("permission denied for table dead_letters")
+		}
+		return b.move(ctx, dead)
+	}
+	in := make(chan settlement)
+	done := make(chan error, 1)
+	go func() { done <- b.settler.run(t.Context(), in) }()
+	flying := newFlight([]Event{event(1, ""), event(2, ""), event(3, "")})
+	in <- settlement{dead: []deadLetter{newDeadLetter(identities(1)[0], flying, ReasonRefused, errors.New("bad\x00"), failures{})}, from: flying}
+	in <- settlement{stored: identities(2), from: flying}
+	in <- settlement{stored: identities(3), from: flying}
+	require.Eventually(t, func() bool { return b.rows() == 1 }, 5*time.Second, time.Millisecond, "others are settled meanwhile")
+	require.False(t, flying.landed(), "the sweep must not take the refused one for forgotten")
+	require.Eventually(t, func() bool { return b.rows() == 0 }, 5*time.Second, time.Millisecond, "it is tried again without news")
+	close(in)
+	require.NoError(t, <-done)
+	require.True(t, flying.landed())
+	require.Equal(t, "bad", b.dead[0].text, "Postgres stores no NUL")
+}
+
+func TestDeadLetterTextFitsPostgres(t *testing.T) {
+	t.Parallel()
+	long := slices.Repeat([]byte("é"), maxErrorText) // cut in the middle of a letter
+	dead := newDeadLetter(identity{}, nil, ReasonRefused, errors.New("x"+string(long)), failures{})
+	require.LessOrEqual(t, len(dead.text), maxErrorText)
+	require.NotContains(t, dead.text, "\xc3?")
+	require.Equal(t, "?", dead.text[len(dead.text)-1:])
+}

@@ -1,0 +1,17 @@
+-- Events that can never be published move to outbox.dead_letters, in one statement: never in both tables, never in none.
+with doomed as (
+    select *
+    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::timestamptz[])
+        as d (id, event_id, reason, error, attempts, first_failed_at, last_failed_at)
+), removed as (
+    delete from outbox.events as event
+    using doomed
+    where event.id = doomed.id
+      and event.event_id = doomed.event_id
+    returning event.*, doomed.reason, doomed.error, doomed.attempts, doomed.first_failed_at, doomed.last_failed_at
+)
+insert into outbox.dead_letters
+    (id, event_id, subject, key, headers, payload, created_at, reason, error, attempts, first_failed_at, last_failed_at)
+select id, event_id, subject, key, headers, payload, created_at, reason, error, attempts, first_failed_at, last_failed_at
+from removed
+on conflict (id, event_id) do nothing

@@ -1,0 +1,66 @@
+package relay
+
+import "time"
+
+// State says what a relay is doing.
+type State string
+
+// The states of a relay; doc.go draws how they follow each other.
+const (
+	StateConnecting State = "connecting" // no database session yet
+	StateStandby    State = "standby"    // another relay leads this outbox
+	StateLeading    State = "leading"    // reads and publishes
+	StateStopping   State = "stopping"   // settles what was acknowledged, then ends
+)
+
+// BrokerState says how the broker answered last.
+type BrokerState string
+
+// The states of a broker as the relay sees it.
+const (
+	BrokerUnknown       BrokerState = "unknown"       // nothing was published yet
+	BrokerOK            BrokerState = "ok"            // the last Publish stored events
+	BrokerUnavailable   BrokerState = "unavailable"   // see ErrUnavailable
+	BrokerMisconfigured BrokerState = "misconfigured" // see ErrMisconfigured
+	BrokerThrottling    BrokerState = "throttling"    // see ThrottledError
+	BrokerFailing       BrokerState = "failing"       // ambiguous errors
+)
+
+// Status is a picture of a relay at one moment, as /api/v1/status and `outbox-relay status --json` show it.
+type Status struct {
+	State       State        `json:"state"`
+	Since       time.Time    `json:"since"`               // when State was entered
+	Ready       bool         `json:"ready"`               // leading and publishing, or a healthy standby
+	NotReady    string       `json:"not_ready,omitempty"` // why Ready is false, in one sentence
+	Broker      BrokerStatus `json:"broker"`
+	Backlog     Backlog      `json:"backlog"`
+	Published   uint64       `json:"published"`    // events the broker acknowledged, since this process started
+	Duplicates  uint64       `json:"duplicates"`   // of those, how many the broker already had
+	Retried     uint64       `json:"retried"`      // events that were sent again
+	DeadLetters uint64       `json:"dead_letters"` // events moved to outbox.dead_letters, since this process started
+	// DelayedError is why, for the one that failed last.
+	DelayedError string `json:"delayed_error,omitempty"`
+	Delayed      int    `json:"delayed"` // events waiting because their key waits for a retry
+}
+
+// BrokerStatus is the part of [Status] that speaks of the broker.
+type BrokerStatus struct {
+	Name  string      `json:"name"`
+	State BrokerState `json:"state"`
+	Since time.Time   `json:"since"`
+	Error string      `json:"error,omitempty"` // the last error; empty while State is BrokerOK
+}
+
+// Backlog is how much waits to be published, and for how long.
+type Backlog struct {
+	// Events is the number of events that wait. Where Exact is false it is an upper bound: the rest beyond the
+	// first 100,000 is taken from the distance of ids, which counts rolled-back ids too.
+	Events int64 `json:"events"`
+	Exact  bool  `json:"exact"`
+	// Lag is the age of the oldest event that waits, in seconds by the database's clock; 0 when none waits.
+	Lag float64 `json:"lag_seconds"`
+	// DeadLetters is the number of rows in outbox.dead_letters, at most 100,000 are counted.
+	DeadLetters int64 `json:"dead_letters"`
+	// At is when this was measured, by the clock of the relay's host.
+	At time.Time `json:"at"`
+}

@@ -1,0 +1,230 @@
+package relay
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// reminderInterval is how often an error that goes on is logged again.
+const reminderInterval = 30 * time.Second
+
+// tracker keeps what a relay says of itself. All its methods may be called at any time.
+type tracker struct {
+	log     *zap.Logger
+	metrics *metrics
+
+	mu       sync.Mutex
+	status   Status
+	database map[string]*repeated // trouble with the database, by what was being done
+	broker   repeated             // trouble with the broker
+	events   repeated             // trouble with single events
+	answered time.Time            // when the broker last answered, in whatever way
+}
+
+// repeated is an error that may go on for long: logged when it begins, now and then, and when it is over.
+type repeated struct {
+	err      error
+	since    time.Time
+	reminded time.Time
+}
+
+// begin notes err and reports whether it is to be logged now.
+func (r *repeated) begin(err error, now time.Time) bool {
+	if r.err == nil {
+		r.since = now
+	}
+	r.err = err
+	if now.Sub(r.reminded) < reminderInterval {
+		return false
+	}
+	r.reminded = now
+	return true
+}
+
+// end reports whether an error was going on, and for how long.
+func (r *repeated) end(now time.Time) (time.Duration, bool) {
+	if r.err == nil {
+		return 0, false
+	}
+	lasted := now.Sub(r.since)
+	*r = repeated{}
+	return lasted, true
+}
+
+func newTracker(log *zap.Logger, m *metrics, broker string) *tracker {
+	now := time.Now()
+	return &tracker{log: log, metrics: m, database: make(map[string]*repeated), status: Status{
+		State: StateConnecting, Since: now,
+		Broker: BrokerStatus{Name: broker, State: BrokerUnknown, Since: now},
+	}}
+}
+
+func (t *tracker) enter(state State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status.State == state {
+		return
+	}
+	t.status.State, t.status.Since = state, time.Now()
+	leading := 0.0
+	if state == StateLeading {
+		leading = 1
+	}
+	t.metrics.leading.Set(leading)
+	t.log.Info("relay is "+string(state), zap.String("state", string(state)))
+}
+
+// databaseFailed notes trouble with the database; doing says what was tried.
+func (t *tracker) databaseFailed(doing string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	trouble := t.database[doing]
+	if trouble == nil {
+		trouble = new(repeated)
+		t.database[doing] = trouble
+	}
+	if trouble.begin(err, time.Now()) {
+		t.log.Error("database trouble; trying again", zap.String("doing", doing), zap.Error(err))
+	}
+}
+
+// databaseWorks notes that what failed before has worked.
+func (t *tracker) databaseWorks(doing string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	trouble := t.database[doing]
+	if trouble == nil {
+		return
+	}
+	lasted, _ := trouble.end(time.Now())
+	delete(t.database, doing)
+	t.log.Info("database works again", zap.String("doing", doing), zap.Duration("after", lasted))
+}
+
+// databaseTrouble returns one trouble that is going on, in words; empty if there is none.
+func (t *tracker) databaseTrouble() string {
+	for doing, trouble := range t.database {
+		return fmt.Sprintf("cannot %s: %v", doing, trouble.err)
+	}
+	return ""
+}
+
+// brokerAnswered notes how the last publish went; err is nil when the broker answered for every event. It reports whether the
+// broker has just recovered.
+func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.answered = now
+	if t.status.Broker.State != state {
+		t.status.Broker.State, t.status.Broker.Since = state, now
+	}
+	if err == nil {
+		t.status.Broker.Error = ""
+		t.metrics.brokerUp.Set(1)
+		lasted, was := t.broker.end(now)
+		if was {
+			t.log.Info("broker stores events again", zap.Duration("after", lasted))
+		}
+		return was
+	}
+	t.status.Broker.Error = err.Error()
+	t.metrics.brokerUp.Set(0)
+	if t.broker.begin(err, now) {
+		t.log.Error("broker does not store events; they wait in Postgres", zap.String("broker", string(state)), zap.Error(err))
+	}
+	return false
+}
+
+// quietFor returns how long the broker has not answered, because nobody asked or because an answer takes its time.
+func (t *tracker) quietFor() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.answered)
+}
+
+func (t *tracker) published(events, duplicates int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Published += uint64(events)
+	t.status.Duplicates += uint64(duplicates)
+	t.metrics.published.Add(float64(events))
+	t.metrics.duplicates.Add(float64(duplicates))
+}
+
+func (t *tracker) retried(events int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Retried += uint64(events)
+	t.metrics.retried.Add(float64(events))
+}
+
+func (t *tracker) buried(dead []deadLetter) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.DeadLetters += uint64(len(dead))
+	for _, each := range dead {
+		t.metrics.buried.WithLabelValues(string(each.reason)).Inc()
+		t.log.Error("event moved to outbox.dead_letters", zap.Int64("id", each.id), zap.Stringer("event_id", each.eventID),
+			zap.String("reason", string(each.reason)), zap.Int("attempts", each.attempts), zap.String("error", each.text))
+	}
+}
+
+// eventFailed notes that an event waits in a lane because the broker did not take it.
+func (t *tracker) eventFailed(event *Event, attempts int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.DelayedError = err.Error()
+	if t.events.begin(err, time.Now()) {
+		t.log.Warn("event not taken; its key waits, others go on", zap.Int64("id", event.ID), zap.Stringer("event_id", event.EventID),
+			zap.String("subject", event.Subject), zap.String("key", event.Key), zap.Int("attempts", attempts), zap.Error(err))
+	}
+}
+
+// swept notes that the safety sweep caught events.
+func (t *tracker) swept(events int) {
+	t.log.Error("the safety sweep found events that the reader had missed; they are published now, please report this",
+		zap.Int("events", events))
+}
+
+// delayed notes how many events wait in lanes.
+func (t *tracker) delayed(events int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if events == 0 {
+		t.events = repeated{}
+		t.status.DelayedError = ""
+	}
+	t.status.Delayed = events
+	t.metrics.delayed.Set(float64(events))
+}
+
+func (t *tracker) measured(b Backlog) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Backlog = b
+	t.metrics.backlog.Set(float64(b.Events))
+	t.metrics.lag.Set(b.Lag)
+	t.metrics.deadLetters.Set(float64(b.DeadLetters))
+}
+
+// snapshot returns the status with its verdict.
+func (t *tracker) snapshot() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	trouble := t.databaseTrouble()
+	switch {
+	case trouble != "":
+		s.NotReady = trouble
+	case s.State == StateConnecting, s.State == StateStopping:
+		s.NotReady = "the relay is " + string(s.State)
+	case s.State == StateLeading && s.Broker.Error != "":
+		s.NotReady = "the broker does not store events: " + s.Broker.Error
+	}
+	s.Ready = s.NotReady == ""
+	return s
+}
