@@ -1,0 +1,152 @@
+package jetstream
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// scripted is a batch of n events that were all sent, to which a test gives the server's answers.
+func scripted(n int) *batch {
+	b := &batch{prefix: "inbox.b.500.fail.", sent: n, todo: make([]int, n)}
+	b.call = newCall(&link{session: &session{}, target: &target{stream: "S"}}, make([]relay.Event, n), make([]relay.Outcome, n))
+	for i := range n {
+		b.todo[i] = i
+		b.call.sizes[i] = 10
+		b.bytes += 10
+	}
+	return b
+}
+
+func (b *batch) answer(place, data string) {
+	b.take(&nats.Msg{Subject: b.prefix + place + ".1.$FI", Data: []byte(data)})
+}
+
+// A replicated stream acknowledges, inside a batch, a duplicate that is only in flight. So nothing counts before the batch has
+// stored something of its own, unless the batch before it was proven a moment ago.
+func TestAcknowledgementsInsideABatchAreNotBelievedBlindly(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		provenAt   time.Time
+		end        string
+		stored     int
+		duplicates bool
+		singly     bool
+	}{
+		{"no end, nothing known", time.Time{}, "", 0, false, true},
+		{"no end, proven long ago", time.Now().Add(-time.Minute), "", 0, false, true},
+		{"no end, proven a moment ago", time.Now(), "", 500, false, true},
+		{"whole batch", time.Time{}, `{"stream":"S","seq":9000,"batch":"b","count":1000}`, 1000, false, false},
+		{"cut off", time.Time{}, `{"stream":"S","seq":8700,"batch":"b","count":700}`, 700, false, false},
+		{"only duplicates", time.Now(), `{"stream":"S","seq":0,"batch":"b","count":1000}`, 1000, true, false},
+		{"nothing stored", time.Now(), `{"stream":"S","seq":0,"batch":"b","count":0}`, 500, true, false},
+	} {
+		b := scripted(1000)
+		session := b.call.link.session
+		session.provenAt = test.provenAt
+		b.answer("1", `{"type":"ack","seq":0,"msgs":500}`)
+		b.answer("500", `{"type":"ack","seq":500,"msgs":500}`)
+		require.False(t, b.over(), test.name)
+		if test.end != "" {
+			b.answer("1000", test.end)
+			require.True(t, b.over(), test.name)
+		}
+		stored, duplicates := b.proven()
+		require.Equal(t, test.stored, stored, test.name)
+		require.Equal(t, test.duplicates, duplicates, test.name)
+		require.Equal(t, test.singly, session.singly, test.name)
+	}
+}
+
+// A refused place is never acknowledged, whatever the server says later.
+func TestARefusedPlaceIsNeverAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := scripted(10)
+	b.answer("4", `{"type":"err","seq":4,"error":{"code":400,"err_code":10060}}`)
+	b.answer("9", `{"type":"ack","seq":9,"msgs":1}`)
+	require.Equal(t, 3, b.acked)
+	require.Equal(t, 70, b.bytes)
+	b.answer("10", `{"stream":"S","seq":20,"batch":"b","count":10}`)
+	stored, _ := b.proven()
+	require.Equal(t, 3, stored)
+	require.Equal(t, 4, b.refusedAt)
+}
+
+func TestAnswersThatDoNotBelongToTheBatch(t *testing.T) {
+	t.Parallel()
+	b := scripted(10)
+	b.take(&nats.Msg{Subject: "inbox.other.500.fail.10.2.$FI", Data: []byte(`{"stream":"S","seq":20,"batch":"other","count":10}`)})
+	b.take(&nats.Msg{Subject: "inbox.7.3", Data: []byte(`{"stream":"S","seq":20}`)})
+	require.Zero(t, b.acked)
+	require.False(t, b.over())
+	b.answer("10", `{"type":"ack","seq":4000000000,"msgs":1}`)
+	require.Equal(t, 10, b.acked, "no more than was sent")
+}
+
+// A server that stores the events one by one does not know what a batch is, and leaves holes.
+func TestAServerThatKnowsNoBatches(t *testing.T) {
+	t.Parallel()
+	b := scripted(10)
+	b.answer("1", `{"stream":"S","seq":20}`)
+	require.ErrorIs(t, b.err, errNotBatched)
+	require.Zero(t, b.acked)
+	b = scripted(10)
+	b.answer("1", `{"stream":"T","seq":20}`)
+	requireMisconfigured(t, b.err, `"T"`, `"S"`)
+	b = scripted(10)
+	b.answer("1", `{}`)
+	require.ErrorIs(t, b.err, errNoAck)
+}
+
+func TestFlowKeepsAcknowledgementsInsideTheWindow(t *testing.T) {
+	t.Parallel()
+	for size, flow := range map[int]int{0: 500, 300: 500, 1 << 20: 8, 6 << 20: 1, 64 << 20: 1} {
+		b := scripted(3)
+		b.call.sizes[1] = size
+		require.Equal(t, flow, b.flow(), size)
+	}
+}
+
+func TestTheWindowIsNotExceeded(t *testing.T) {
+	t.Parallel()
+	b := scripted(windowEvents + 1)
+	b.sent, b.bytes = windowEvents-1, 0
+	require.True(t, b.maySend())
+	b.sent = windowEvents
+	require.False(t, b.maySend())
+	b.acknowledged(1)
+	b.bytes = 0
+	require.True(t, b.maySend())
+	b.bytes = windowBytes
+	require.False(t, b.maySend())
+}
+
+// The last event gets lost on its way, as at a change of leader. Asking the server tells long before the timeout.
+func TestALostEventIsFoundOutByAsking(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	cfg := configFor(t, s.url())
+	cfg.PublishTimeout = 20 * time.Second
+	p, _ := connect(t, cfg)
+	l, err := p.ready(t.Context())
+	require.NoError(t, err)
+	events := testEvents(cfg, 5, 1)
+	c := newCall(l, events, make([]relay.Outcome, 5))
+	b := &batch{call: c, todo: []int{0, 1, 2, 3, 4}, progress: time.Now(), prefix: l.inbox + ".lost.500.fail."}
+	for range 4 {
+		b.sendNext()
+	}
+	b.sent++
+	b.ping()
+	b.run(t.Context())
+	require.NoError(t, b.err)
+	stored, duplicates := b.proven()
+	require.Equal(t, 4, stored)
+	require.False(t, duplicates)
+	require.Equal(t, ids(events[:4]), storedIDs(t, s.admin(), cfg.StreamName))
+}

@@ -1,0 +1,185 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// errNoAck says that events were sent, the connection lives, and no acknowledgement came. They may be stored or not.
+var errNoAck = errors.New("no acknowledgement")
+
+// deniedWait is how long a batch that stopped for no visible reason waits for the word that a permission is missing, which
+// comes by another way than the answers.
+const deniedWait = 50 * time.Millisecond
+
+// call is one Publish. It sends in rounds: a refused event ends the round, its outcome is noted, and the next round goes on
+// with the events that are left. Each round decides at least one event.
+type call struct {
+	link     *link
+	events   []relay.Event
+	outcomes []relay.Outcome
+	sizes    []int                   // on the wire, headers and payload
+	decided  []bool                  // stored, refused or delayed
+	left     int                     // events that are not decided
+	held     map[string]int          // by key, the first delayed event: no later one may be stored in this call
+	barred   map[string]*deniedError // subjects that the user may not publish to
+	encoder  *encoder
+}
+
+func newCall(l *link, events []relay.Event, outcomes []relay.Outcome) *call {
+	return &call{
+		link: l, events: events, outcomes: outcomes, left: len(events),
+		sizes: make([]int, len(events)), decided: make([]bool, len(events)), encoder: newEncoder(),
+	}
+}
+
+// decide notes the outcome of an event, once.
+func (c *call) decide(i int, outcome relay.Outcome) {
+	if !c.decided[i] {
+		c.outcomes[i], c.decided[i] = outcome, true
+		c.left--
+	}
+}
+
+// delay notes that an event could not be stored now. The later events of its key may not overtake it.
+func (c *call) delay(i int, err error) {
+	if c.decided[i] {
+		return
+	}
+	c.decide(i, relay.Outcome{Err: err})
+	if key := c.events[i].Key; key != "" {
+		if c.held == nil {
+			c.held = map[string]int{}
+		}
+		if first, held := c.held[key]; !held || i < first {
+			c.held[key] = i
+		}
+	}
+}
+
+// refused notes what an error means for an event. It returns the error where that concerns the whole broker.
+func (c *call) refused(i int, cause error) error {
+	v := judge(cause)
+	if v.stale {
+		c.link.invalidate()
+	}
+	switch {
+	case v.whole:
+		return v.err
+	case isPermanent(v.err):
+		c.decide(i, relay.Outcome{Err: v.err})
+	default:
+		c.delay(i, v.err)
+	}
+	return nil
+}
+
+// todo returns the events that can be sent now, in order.
+func (c *call) todo() []int {
+	todo := make([]int, 0, c.left)
+	for i := range c.events {
+		if c.decided[i] {
+			continue
+		}
+		if first, held := c.held[c.events[i].Key]; !held || i < first {
+			todo = append(todo, i)
+		}
+	}
+	return todo
+}
+
+// send publishes what is left, until every event is decided or held, or the broker cannot go on.
+func (c *call) send(ctx context.Context) error {
+	if err := c.check(ctx); err != nil {
+		return err
+	}
+	c.forgetDenied()
+	for {
+		todo := c.todo()
+		if len(todo) == 0 {
+			c.link.singly = false
+			return nil
+		}
+		left, singly := c.left, c.link.singly
+		if err := c.explain(ctx, c.round(ctx, todo)); err != nil {
+			return err
+		}
+		if c.delayDenied(); c.left < left || c.link.singly != singly {
+			continue
+		}
+		c.awaitDenied(ctx)
+		if c.delayDenied(); c.left == left {
+			return fmt.Errorf("%w of %d events, and no reason", errNoAck, len(todo))
+		}
+	}
+}
+
+// round sends the events in the way that the stream allows. One event alone is sent singly, which is as fast and whose answer
+// says more. So are all events after a batch whose end is unknown: the answers then say which of them are stored already, and
+// which an attempt before has still in flight.
+func (c *call) round(ctx context.Context, todo []int) error {
+	if !c.link.target.fast || len(todo) == 1 || c.link.singly {
+		return c.sendKeyed(ctx, todo)
+	}
+	err := c.sendBatch(ctx, todo)
+	var refusal *apiError
+	if errors.As(err, &refusal) && (refusal.Code == codeBatchDisabled || refusal.Code == codeBatchPattern || refusal.Code == codeBatchID) ||
+		errors.Is(err, errNotBatched) {
+		c.link.giveUpFastIngest(err)
+		slow := *c.link.target
+		slow.fast = false
+		c.link.target = &slow
+		return c.sendKeyed(ctx, c.todo())
+	}
+	return err
+}
+
+// forgetDenied drops what is left of an earlier call.
+func (c *call) forgetDenied() {
+	for {
+		select {
+		case <-c.link.denied: //nolint:errcheck // the error belongs to a call that has returned
+		default:
+			return
+		}
+	}
+}
+
+// denied notes a subject that the user may not publish to.
+func (c *call) denied(denied *deniedError) {
+	if c.barred == nil {
+		c.barred = map[string]*deniedError{}
+	}
+	c.barred[denied.subject] = denied
+}
+
+// awaitDenied waits a moment for the word that a permission is missing.
+func (c *call) awaitDenied(ctx context.Context) {
+	timer := time.NewTimer(deniedWait)
+	defer timer.Stop()
+	select {
+	case denied := <-c.link.denied:
+		c.denied(denied)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// delayDenied delays the events that the user may not publish.
+func (c *call) delayDenied() {
+	for len(c.link.denied) > 0 {
+		c.denied(<-c.link.denied)
+	}
+	if len(c.barred) == 0 {
+		return
+	}
+	for i := range c.events {
+		if denied := c.barred[c.events[i].Subject]; denied != nil {
+			c.delay(i, denied)
+		}
+	}
+}

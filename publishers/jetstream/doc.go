@@ -1,0 +1,36 @@
+// Package jetstream publishes events to a NATS JetStream stream.
+//
+// # Two ways to send
+//
+// The server is asked, at each connection, whether the stream takes batches (nats-server 2.14 or newer, allow_batched).
+//
+// If it does, a Publish is one batch of the server's fast ingest protocol: every event carries in its reply subject the batch, its
+// place in it and what it means, and the server stores the events in their order and stops at the first that is missing.
+//
+//	<inbox>.<batch>.<flow>.fail.<place>.<operation>.$FI
+//
+//	operation  0 starts a batch, 1 goes on, 2 is the last event, 3 ends the batch without an event, 4 asks for the state
+//	flow       after how many events the server shall acknowledge
+//	fail       the batch ends at the first gap
+//
+// The server answers {"type":"ack","seq":n}: all places up to n are stored; {"type":"gap"}: a place is missing, the batch
+// ends; {"type":"err","seq":n}: place n is refused, the batch ends; and last, once everything that it accepted is stored, an
+// acknowledgement with the number of events that are. Whatever goes wrong, what is stored is therefore the beginning of the batch,
+// also when the stream gets a new leader. Nothing waits for the first answer. The client library of this
+// protocol is not used because it loses some of the server's errors.
+//
+// Older servers get each event singly, with at most one unacknowledged event of a key, because they may lose events from
+// the middle of what is sent without waiting. Events of different keys, and events without one, do not wait for each other. A
+// Publish of one event is sent singly in both ways.
+//
+// # What can go wrong
+//
+// classify.go says what each answer of the server means. An event's own fault is its own outcome, and the call goes on with
+// the others: too large, a bad subject, a header that cannot be carried are found before anything is sent. A subject that the
+// stream does not capture, or that the NATS user may not publish, delays its event and what follows in its key, and nothing
+// else.
+//
+// The client connects again by itself and keeps nothing to send later. A connection that the server closed for good is replaced. At
+// each connection the stream is looked at, created if it is missing, and otherwise compared with the
+// configuration: differences are logged with the command that would remove them, and nothing is altered.
+package jetstream

@@ -1,0 +1,95 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// answer is what a server says of one event or of a batch. Its kinds differ in which fields are set.
+type answer struct {
+	Type      string    `json:"type"`      // "ack", "gap" or "err" inside a batch; empty for an acknowledgement that ends it
+	Seq       uint64    `json:"seq"`       // inside a batch a place in it, otherwise a place in the stream
+	Stream    string    `json:"stream"`    // which stream stored the event
+	Duplicate bool      `json:"duplicate"` // the stream had it already
+	Batch     string    `json:"batch"`     // which batch ends
+	Count     uint64    `json:"count"`     // how many events of it are stored, from its beginning
+	Error     *apiError `json:"error"`
+
+	unrouted bool // there was nobody to answer
+}
+
+func parseAnswer(msg *nats.Msg) (answer, error) {
+	var a answer
+	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+		return answer{unrouted: true}, nil
+	}
+	if err := json.Unmarshal(msg.Data, &a); err != nil {
+		return a, fmt.Errorf("%w that is understood: %w", errNoAck, err)
+	}
+	if a.Type == "" && a.Error == nil && a.Stream == "" {
+		return a, fmt.Errorf("%w, but an answer that names no stream", errNoAck)
+	}
+	return a, nil
+}
+
+// elsewhere returns an error for an event that another stream stored than the configured one.
+func (a answer) elsewhere(stream string) error {
+	if a.Stream == stream {
+		return nil
+	}
+	return fmt.Errorf("%w: stream %q stored an event that is meant for stream %q; remove the event's subject from %q with nats "+
+		"stream edit", relay.ErrMisconfigured, a.Stream, stream, a.Stream)
+}
+
+// plainAnswer reads the answer that nearly every single event gets, {"stream":"game-events","seq":22}, without the cost of a
+// general parser. prefix is its text up to the number.
+func plainAnswer(data []byte, prefix string) (seq uint64, ok bool) {
+	rest, ok := strings.CutPrefix(string(data), prefix)
+	if !ok || !strings.HasSuffix(rest, "}") {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(rest[:len(rest)-1], 10, 64)
+	return seq, err == nil
+}
+
+// operation is what an event does in a batch, ADR-50 of NATS and FastBatchOp in the server's stream.go.
+type operation int
+
+const (
+	opStart  operation = 0
+	opAppend operation = 1
+	opCommit operation = 2 // the last event
+	opEnd    operation = 3 // ends the batch without an event
+	opPing   operation = 4 // asks for the last acknowledgement once more
+)
+
+// batchSuffix marks a reply subject as the control channel of a batch.
+const batchSuffix = ".$FI"
+
+// batchReply writes the reply subject by which the server knows the place of an event in its batch.
+func batchReply(buf []byte, prefix string, place int, op operation) []byte {
+	buf = append(buf, prefix...)
+	buf = strconv.AppendInt(buf, int64(place), 10)
+	buf = append(buf, '.', '0'+byte(op))
+	return append(buf, batchSuffix...)
+}
+
+// parseBatchReply reads the reply subject that an answer came to. ok is false for one of another batch.
+func parseBatchReply(subject, prefix string) (place int, op operation, ok bool) {
+	rest, ok := strings.CutPrefix(subject, prefix)
+	if !ok {
+		return 0, 0, false
+	}
+	number, code, ok := strings.Cut(strings.TrimSuffix(rest, batchSuffix), ".")
+	if !ok || len(code) != 1 {
+		return 0, 0, false
+	}
+	place, err := strconv.Atoi(number)
+	return place, operation(code[0] - '0'), err == nil
+}

@@ -1,0 +1,227 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	jsapi "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// replyQueue is how many answers may wait to be read. It is more than the events that may be unacknowledged, each of which
+// the server may answer with an error, so that no answer is dropped.
+const replyQueue = 4 * windowEvents
+
+// session is one client of NATS and what is known of the stream through it. The client connects again by itself; a session
+// ends when the server closes it for good, and then a new one replaces it.
+type session struct {
+	cfg     Config
+	where   string // the servers, without secrets
+	log     *zap.Logger
+	changed func() // called when a connection was lost or made
+
+	dialer  *dialer
+	nc      *nats.Conn
+	api     jsapi.JetStream
+	inbox   string            // every answer comes to a subject below it
+	replies chan *nats.Msg    // the answers to events
+	denied  chan *deniedError // events that the user may not publish
+
+	// Only Publish uses these.
+	calls    uint64    // of Publish; part of each reply subject
+	provenAt time.Time // when a batch was last acknowledged beyond doubt
+	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
+
+	mu         sync.Mutex
+	down       chan struct{} // closed when the connection is lost
+	target     *target       // nil until the stream was looked at through this connection
+	notFast    bool          // the server refused fast ingest through this connection
+	announced  bool          // the connection was logged
+	refusal    *deniedError  // the user may not subscribe to the inbox
+	onDenied   func(error)   // called for a refusal that concerns the API, while one looks at the stream
+	offlineErr error         // why the client does not get a new connection
+}
+
+// open connects. It returns soon after ctx ends, also where the library does not know of ctx.
+func open(ctx context.Context, cfg Config, log *zap.Logger, changed func()) (*session, error) {
+	servers, problem := parseServers(cfg.NATSURL)
+	if problem != "" {
+		return nil, fmt.Errorf("%w: mq.nats_url is a list of servers in which %s", relay.ErrMisconfigured, problem)
+	}
+	s := &session{
+		cfg: cfg, log: log, changed: changed,
+		where:   hosts(servers),
+		dialer:  &dialer{timeout: max(cfg.ConnectTimeout/time.Duration(len(servers)), 100*time.Millisecond)},
+		replies: make(chan *nats.Msg, replyQueue),
+		denied:  make(chan *deniedError, replyQueue),
+		down:    make(chan struct{}),
+	}
+	if err := s.connect(ctx); err != nil {
+		return nil, explainConnect(err, s.where, s.dialer)
+	}
+	return s, nil
+}
+
+func (s *session) connect(ctx context.Context) error {
+	options, err := s.cfg.options(s.dialer)
+	if err != nil {
+		return err
+	}
+	if s.nc, err = dial(ctx, s.cfg.NATSURL, append(options, s.handlers()...)); err != nil {
+		return err
+	}
+	s.inbox = s.nc.NewInbox()
+	if _, err = s.nc.ChanSubscribe(s.inbox+".>", s.replies); err == nil {
+		s.api, err = jsapi.New(s.nc)
+	}
+	if err != nil {
+		s.nc.Close()
+	}
+	return err
+}
+
+// dial is nats.Connect with a context.
+func dial(ctx context.Context, url string, options []nats.Option) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		nc, err := nats.Connect(url, options...)
+		done <- result{nc, err}
+	}()
+	select {
+	case r := <-done:
+		return r.nc, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func (s *session) handlers() []nats.Option {
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.lost(err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { s.regained() }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.offline(err) }),
+		nats.ClosedHandler(func(nc *nats.Conn) { s.lost(nc.LastError()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.heard(err) }),
+	}
+}
+
+// lost forgets what was known through the connection that is gone.
+func (s *session) lost(err error) {
+	s.mu.Lock()
+	s.forget()
+	s.offlineErr = err
+	s.mu.Unlock()
+	s.changed()
+}
+
+// forget needs the lock.
+func (s *session) forget() {
+	s.target, s.notFast, s.announced, s.refusal = nil, false, false, nil
+	select {
+	case <-s.down:
+	default:
+		close(s.down)
+	}
+}
+
+func (s *session) regained() {
+	s.mu.Lock()
+	s.down = make(chan struct{})
+	s.offlineErr = nil
+	s.mu.Unlock()
+	s.changed()
+}
+
+func (s *session) offline(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offlineErr = err
+}
+
+// heard takes an error that came outside of any answer. Those that do not concern permissions are followed by the end of the
+// connection, which says more.
+func (s *session) heard(err error) {
+	denied, ok := parseDenied(err)
+	switch {
+	case !ok:
+		s.offline(err)
+	case denied.aboutAPI():
+		s.refused(denied)
+	default:
+		select {
+		case s.denied <- denied:
+		default: // Publish has more than enough of them, and tries the events again
+		}
+	}
+}
+
+func (s *session) refused(denied *deniedError) {
+	s.mu.Lock()
+	if denied.what == "subscribe" {
+		s.refusal = denied
+	}
+	notify := s.onDenied
+	s.mu.Unlock()
+	if notify != nil {
+		notify(denied)
+	}
+}
+
+// checkConnected returns nil while there is a connection, and otherwise why there is none.
+func (s *session) checkConnected() error {
+	if s.nc.IsConnected() {
+		return nil
+	}
+	s.mu.Lock()
+	err := s.offlineErr
+	s.mu.Unlock()
+	if err == nil {
+		err = nats.ErrConnectionReconnecting
+	}
+	return explainConnect(err, s.where, s.dialer)
+}
+
+// outage returns the error for events whose acknowledgement was lost with the connection.
+func (s *session) outage() error {
+	return fmt.Errorf("%w: the connection to NATS at %s was lost before the events were acknowledged", relay.ErrUnavailable, s.where)
+}
+
+// close ends the connection. When ctx ends first, it is broken off.
+func (s *session) close(ctx context.Context) {
+	closed := make(chan struct{})
+	go func() {
+		s.nc.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		s.dialer.close()
+		<-closed
+	}
+}
+
+// isGone tells whether the client has given up, so that a new session is needed.
+func (s *session) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// A subscription that was refused is not asked for again on the same connection.
+	return s.nc.IsClosed() || s.refusal != nil
+}
+
+var errClosed = errors.New("the publisher is closed")

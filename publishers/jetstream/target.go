@@ -1,0 +1,45 @@
+package jetstream
+
+import (
+	"strconv"
+	"strings"
+
+	jsapi "github.com/nats-io/nats.go/jetstream"
+)
+
+// target is what the publisher needs to know of the stream.
+type target struct {
+	stream   string
+	subjects patterns
+	maxEvent int  // bytes of an event with its headers; 0 means no limit of the stream's own
+	fast     bool // events go by fast ingest
+}
+
+func newTarget(cfg jsapi.StreamConfig, fast bool) *target {
+	return &target{
+		stream:   cfg.Name,
+		subjects: cfg.Subjects,
+		maxEvent: max(0, int(cfg.MaxMsgSize)), // servers say -1 for no limit
+		fast:     fast,
+	}
+}
+
+// mode names the way in which events are sent, for the log.
+func (t *target) mode() string {
+	if t.fast {
+		return "fast ingest"
+	}
+	return "keyed async"
+}
+
+// knowsFastIngest tells whether a server of this version knows fast ingest, which came with 2.14. Of an unknown version it
+// is not assumed.
+func knowsFastIngest(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return err1 == nil && err2 == nil && (major > 2 || major == 2 && minor >= 14)
+}
