@@ -1,0 +1,36 @@
+// Package config reads the configuration of outbox-relay.
+//
+// A setting has one key, such as mq.nats_url, and three places to be set in. A later one wins over an earlier one:
+//
+//	config.yaml     mq: {nats_url: "nats://localhost:4222"}
+//	environment     OUTBOX_MQ_NATS_URL=nats://localhost:4222
+//	command line    --mq.nats_url=nats://localhost:4222
+//
+// A secret may also come from a file, in each of the three places: redis.password_file, OUTBOX_REDIS_PASSWORD_FILE,
+// --redis.password_file. One newline at the end of that file is not part of the secret.
+//
+// # Strict
+//
+// [Load] refuses what it does not understand, and reports every [Problem] at once: an unknown key, a key written twice, a
+// wrong type, an impossible value, a secret that cannot be read. The types of YAML are taken seriously: an unquoted number is
+// not a text. A setting without a value is refused too, for it may mean "the default" or "nothing".
+//
+// Of the environment, a variable whose name begins with OUTBOX_ and a section (OUTBOX_MQ_, OUTBOX_RELAY_ and so on) belongs
+// to outbox-relay, so an unknown one is refused; so is any name a letter or two away from a known one. Left alone are all
+// other OUTBOX_ variables, for other programs use that prefix; OUTBOX_TEST_... and OUTBOX_..._IMAGE, which the tests and
+// compose.yaml read; and what Kubernetes makes for a service named outbox-relay or outbox-redis, such as
+// OUTBOX_REDIS_PORT=tcp://10.0.0.1:6379.
+//
+// # Which broker
+//
+// The sections mq and redis count as configured when they are present in the file, even without a key in them, or when a
+// variable or a flag sets one of their keys. Inside a configured section the defaults hold, so that `mq: {}` means
+// nats://localhost:4222. In a section that is not configured mq.nats_url and redis.host are empty, which means "none": with
+// nothing configured at all, the relay only logs its events. An explicit mq.nats_url of "" means "no NATS" as well.
+//
+// # Secrets
+//
+// A password never appears in a [Problem] or in what [Settings.Print] writes, also not the one inside a URL. Where it is not
+// certain which part of a text is the password, the whole text is hidden. The value of an unknown key is never shown, for it
+// may be a misspelt password.
+package config

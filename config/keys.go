@@ -1,0 +1,66 @@
+package config
+
+// keys lists every setting, bound to the fields of c, in the order of [Config]. This is the one description of each: the
+// flags, the sample file, `config print` and the table in README.md are made from it.
+func (c *Config) keys() []key {
+	keys := c.brokerKeys()
+	keys = append(keys,
+		key{name: "admin.listen", field: textValue(&c.Admin.Listen),
+			help: `Address of the HTTP server for probes, metrics and status; it asks for no password. "" means no server.`},
+		key{name: "log.level", field: textValue(&c.Log.Level),
+			help: "Lowest level that is logged: debug, info, warn or error."},
+		key{name: "log.format", field: textValue(&c.Log.Format),
+			help: "json for machines, console for people."},
+	)
+	return append(keys, c.relayKeys()...)
+}
+
+func (c *Config) brokerKeys() []key {
+	postgres, redis := &c.Postgres, &c.Redis
+	keys := []key{
+		{name: "postgres.url", field: textValue(&postgres.URL), redact: RedactPostgres,
+			help: "Connection string of the database with the outbox, as a URL or as host=... user=... dbname=... Required."},
+		{name: "postgres.max_conns", field: intValue(&postgres.MaxConns),
+			help: "Most connections that the relay opens, 3 to 1000."},
+	}
+	keys = append(keys, c.natsKeys()...)
+	return append(keys,
+		key{name: "redis.host", field: textValue(&redis.Host),
+			help: `Name or address of the server. "" means no Redis, and so does a configuration without any redis key.`},
+		key{name: "redis.port", field: intValue(&redis.Port), help: "TCP port of the server, 1 to 65535."},
+		key{name: "redis.password", field: textValue(&redis.Password), redact: redactSecret, help: "Password of the server."},
+		key{name: "redis.db", field: intValue(&redis.DB), help: "Number of the database, 0 or more."},
+		key{name: "redis.stream", field: textValue(&redis.Stream), help: "Key of the stream that events are added to."},
+	)
+}
+
+func (c *Config) relayKeys() []key {
+	r := &c.Relay
+	return []key{
+		{name: "relay.batch_events", field: intValue(&r.BatchEvents), help: "Most events in a batch, 1 to 65536."},
+		{name: "relay.batch_bytes", field: sizeValue(&r.BatchBytes),
+			help: "Most bytes in a batch, 64KiB to 1GiB. The relay keeps at most three batches in memory."},
+		{name: "relay.poll_interval", field: durationValue(&r.PollInterval),
+			help: "Longest pause between two looks at an idle table, 1ms to 1m."},
+		{name: "relay.sweep_interval", field: durationValue(&r.SweepInterval),
+			help: "Time between two safety sweeps for events behind the reader, at least 1s."},
+		{name: "relay.max_attempts", field: intValue(&r.MaxAttempts),
+			help: "Attempts for an event that fails with an unknown error, before it becomes a dead letter; 0 means for ever. " +
+				"An outage spends none."},
+		{name: "relay.backoff_min", field: durationValue(&r.BackoffMin), help: "Shortest pause after a failure, at least 1ms."},
+		{name: "relay.backoff_max", field: durationValue(&r.BackoffMax),
+			help: "Longest pause after a failure, at least relay.backoff_min."},
+		{name: "relay.shutdown_timeout", field: durationValue(&r.ShutdownTimeout),
+			help: "Longest time that a clean stop may take, at least 100ms."},
+	}
+}
+
+// sectionHelp says what each section is for.
+var sectionHelp = map[string]string{
+	"postgres": "The database with the outbox.",
+	"mq":       "NATS JetStream. Without any mq key and any redis key, events are only logged, for development.",
+	"redis":    "Redis Streams. This build has no Redis publisher yet and refuses to run when this section is configured.",
+	"admin":    "The HTTP server for operators: /healthz, /readyz, /metrics, /api/v1/status.",
+	"log":      "The log, written to standard error.",
+	"relay":    "The engine.",
+}

@@ -1,0 +1,140 @@
+package config
+
+import (
+	"errors"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// loader gathers one configuration from its layers.
+type loader struct {
+	config   Config
+	table    *keyTable
+	file     string
+	winners  map[string]setting // by key: the setting of the last layer that has one
+	present  map[string]bool    // the sections that are configured
+	problems []Problem
+	faulty   map[string]bool // keys that have a problem already, so that their default is not judged in their place
+}
+
+func newLoader() *loader {
+	l := &loader{
+		config:  DefaultConfig(),
+		winners: map[string]setting{},
+		present: map[string]bool{},
+		faulty:  map[string]bool{},
+	}
+	l.table = newKeyTable(l.config.keys())
+	return l
+}
+
+// apply takes over what a layer says. Every value is checked for its type, also one that a later layer replaces.
+func (l *loader) apply(from layer) {
+	l.problems = append(l.problems, from.problems...)
+	for _, section := range from.present {
+		l.present[section] = true
+	}
+	for _, s := range from.settings {
+		l.present[s.key.section()] = true
+		l.winners[s.key.name] = s
+		if target := s.target(); !s.store(target) {
+			l.problems = append(l.problems, s.wrongType(target))
+			l.faulty[s.key.name] = true
+		}
+	}
+}
+
+// target returns what the value is stored in. The path of a secret's file is only checked here: readSecretFiles reads the one
+// file that counts.
+func (s setting) target() value {
+	if s.fromFile {
+		return textValue(new(string))
+	}
+	return s.key.field
+}
+
+// dropUnconfigured empties what chooses a broker in the sections that nobody mentioned.
+func (l *loader) dropUnconfigured() {
+	if !l.present["mq"] {
+		l.config.MQ.NATSURL = ""
+	}
+	if !l.present["redis"] {
+		l.config.Redis.Host = ""
+	}
+}
+
+// validate asks every section what is wrong with its values.
+func (l *loader) validate() {
+	for _, section := range l.config.sections() {
+		for _, err := range unjoin(section.validate()) {
+			l.addInvalid(section.name, err)
+		}
+	}
+}
+
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+func (l *loader) addInvalid(section string, err error) {
+	field := (*relay.FieldError)(nil)
+	if !errors.As(err, &field) {
+		l.problems = append(l.problems, Problem{Key: section, Text: err.Error()})
+		return
+	}
+	name := section + "." + field.Field
+	k, _, found := l.table.find(name)
+	switch {
+	case !found:
+		l.problems = append(l.problems, Problem{Key: name, Text: "cannot be used; allowed: " + field.Allowed})
+	case !l.faulty[name]:
+		l.problems = append(l.problems, problemOf(l.origin(name), name, shownValue(k, field), field.Allowed))
+	}
+}
+
+// shownValue words the value that a section refused. A section that has words for it, always without a secret, knows best; a number is
+// shown as it was written, with its unit.
+func shownValue(k key, refused *relay.FieldError) string {
+	if words, ok := refused.Value.(string); ok {
+		return words
+	}
+	return k.show(k.field.text())
+}
+
+// origin says where the value of a key came from.
+func (l *loader) origin(name string) string {
+	s, found := l.winners[name]
+	switch {
+	case !found:
+		return fromDefault
+	case s.fromFile:
+		return s.where + ", file " + s.path()
+	}
+	return s.where
+}
+
+// require refuses keys that are empty though they are needed.
+func (l *loader) require(names []string) {
+	for _, name := range names {
+		k, _, _ := l.table.find(name)
+		if k.field.text() != "" || l.faulty[name] {
+			continue
+		}
+		text := "is not set; set it in " + DefaultFile + ", as " + envName(name) + " or as --" + name
+		l.problems = append(l.problems, Problem{Key: name, Text: text})
+	}
+}
+
+func (l *loader) settings() *Settings {
+	s := &Settings{Config: l.config, File: l.file, origins: map[string]string{}}
+	for name := range l.winners {
+		s.origins[name] = l.origin(name)
+	}
+	return s
+}

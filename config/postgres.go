@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// Postgres holds the settings of the database connection, the section "postgres". Start from [DefaultPostgres].
+type Postgres struct {
+	// URL is the connection string, as a URL or in the keyword/value form of libpq. It may hold a password. Empty means not
+	// set: every command that needs the database then refuses to start.
+	URL string `yaml:"url"`
+	// MaxConns is the most connections that the relay opens, [relay.MinConns] to 1000.
+	MaxConns int32 `yaml:"max_conns"`
+}
+
+// DefaultPostgres returns the settings that hold when nobody sets any. There is no default URL.
+func DefaultPostgres() Postgres { return Postgres{MaxConns: 4} }
+
+// allowedURL says what postgres.url may be.
+const allowedURL = "postgres://user:password@host:5432/database or host=... user=... password=... dbname=...; " +
+	"in a URL, percent-encode the characters : / ? # @ % of a password"
+
+// Validate returns every problem of the settings at once, joined; each is a [*relay.FieldError], without the password.
+func (p Postgres) Validate() error {
+	var v relay.Fields
+	cause, ok := p.parse()
+	v.Check(ok, "url", quote(RedactPostgres(p.URL)), allowedURL+cause)
+	v.Check(p.MaxConns >= relay.MinConns && p.MaxConns <= 1000, "max_conns", p.MaxConns, fmt.Sprintf("%d to 1000", relay.MinConns))
+	return v.Err()
+}
+
+// parse tells whether the driver understands the URL, and if not, why. pgx hides passwords as well as it can, but only where
+// our own redaction is certain of what it hides is the driver's word passed on.
+func (p Postgres) parse() (cause string, ok bool) {
+	if p.URL == "" {
+		return "", true
+	}
+	_, err := pgconn.ParseConfig(p.URL)
+	if err == nil {
+		return "", true
+	}
+	if RedactPostgres(p.URL) == Hidden {
+		return "", false
+	}
+	_, cause, _ = strings.Cut(err.Error(), "`: ")
+	return " (" + cause + ")", false
+}

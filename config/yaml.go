@@ -1,0 +1,164 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readYAML reads the settings of a file. What cannot be read at all is a problem of the layer like any other.
+func (t *keyTable) readYAML(path string) layer {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return layer{problems: []Problem{{Where: path, Text: "cannot be read: " + cause(err)}}}
+	}
+	return t.parseYAML(path, content)
+}
+
+// cause returns what the operating system said, without the path that the caller names anyway.
+func cause(err error) string {
+	if e := (*os.PathError)(nil); errors.As(err, &e) {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+func (t *keyTable) parseYAML(path string, content []byte) layer {
+	w := walker{table: t, path: path}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	var document, second yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return w.layer
+	case err != nil:
+		w.layer.problems = append(w.layer.problems, syntaxProblem(path, err))
+		return w.layer
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		w.layer.refuse(path, "", "holds more than one document; allowed: one, without a line ---")
+	}
+	w.root(document.Content[0])
+	w.layer.refuseDoubleSecrets()
+	return w.layer
+}
+
+var (
+	syntaxErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	anchorName      = regexp.MustCompile(`anchor '.*'`)
+)
+
+// syntaxProblem places an error of the YAML parser. The parser counts the lines of its own errors ("did not find expected key")
+// from 0, those of its scanner from 1. The name of an anchor is left out: it may be a password that begins with "*".
+func syntaxProblem(path string, err error) Problem {
+	match := syntaxErrorLine.FindStringSubmatch(err.Error())
+	if match == nil {
+		return Problem{Where: path, Text: "is not valid YAML"}
+	}
+	text := anchorName.ReplaceAllString(strings.TrimPrefix(err.Error(), match[0]), "anchor")
+	where := path
+	if line, err := strconv.Atoi(match[1]); err == nil {
+		if strings.HasPrefix(text, "did not find expected") {
+			line++
+		}
+		where = fmt.Sprintf("%s:%d", path, line)
+	}
+	return Problem{Where: where, Text: "is not valid YAML: " + text}
+}
+
+// walker turns the nodes of one document into settings.
+type walker struct {
+	table *keyTable
+	path  string
+	layer layer
+}
+
+func (w *walker) at(node *yaml.Node) string { return fmt.Sprintf("%s:%d", w.path, node.Line) }
+
+func (w *walker) root(node *yaml.Node) {
+	switch node = resolve(node); {
+	case isNull(node):
+	case node.Kind == yaml.MappingNode:
+		w.mapping("", node)
+	default:
+		w.layer.refuse(w.at(node), "", "the file is "+describe(node)+"; allowed: a mapping such as mq: {nats_url: ...}")
+	}
+}
+
+// mapping walks the pairs of a section; prefix is its name with a dot, or empty for the whole file.
+func (w *walker) mapping(prefix string, node *yaml.Node) {
+	lines := map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, value := node.Content[i], resolve(node.Content[i+1])
+		full := prefix + name.Value
+		if line, twice := lines[name.Value]; twice {
+			w.layer.refuse(w.at(name), full, fmt.Sprintf("is set twice, first in line %d; allowed: once", line))
+			continue
+		}
+		lines[name.Value] = name.Line
+		w.pair(full, name, value)
+	}
+}
+
+func (w *walker) pair(full string, name, value *yaml.Node) {
+	k, fromFile, found := w.table.find(full)
+	switch {
+	case found:
+		w.layer.settings = append(w.layer.settings,
+			setting{key: k, fromFile: fromFile, where: w.at(name), node: value})
+	case !w.table.parts[full]:
+		w.unknown(full, name)
+	case isNull(value):
+		w.layer.present = append(w.layer.present, full)
+	case value.Kind == yaml.MappingNode:
+		w.layer.present = append(w.layer.present, full)
+		w.mapping(full+".", value)
+	default:
+		w.layer.refuse(w.at(name), full, "is "+describe(value)+"; allowed: a section, a mapping of keys to values")
+	}
+}
+
+func (w *walker) unknown(full string, name *yaml.Node) {
+	w.layer.refuse(w.at(name), quote(full), "is not a known key"+didYouMean(w.table.suggest(full)))
+}
+
+func didYouMean(guess string) string {
+	if guess == "" {
+		return "; `outbox-relay config print --defaults` lists all"
+	}
+	return "; did you mean " + guess + "?"
+}
+
+// resolve follows an alias to the node it stands for.
+func resolve(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
+
+// describe says in words what kind of value a node is.
+func describe(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	words := map[string]string{
+		"!!null": "without a value", "!!bool": "a truth value", "!!int": "a number", "!!float": "a number",
+		"!!str": "a text", "!!timestamp": "a date",
+	}
+	if word, found := words[node.ShortTag()]; found {
+		return word
+	}
+	return "a value with a type of its own"
+}
