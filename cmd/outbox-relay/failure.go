@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The exit codes of every command.
+const (
+	codeOK      = 0
+	codeFailure = 1
+	codeUsage   = 2
+)
+
+// failure is an error as a person reads it: what failed, why, with which value, and what to do next. Only what is required.
+type failure struct {
+	what  string // what failed, such as "cannot reach Postgres"
+	cause error
+	value string // the setting that it is about, with its value and origin, without secrets
+	next  string // the next step
+	code  int    // the exit code; 0 means codeFailure
+}
+
+// Error returns what failed and why in one line, for the log.
+func (f *failure) Error() string {
+	if f.cause == nil {
+		return f.what
+	}
+	return f.what + ": " + f.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (f *failure) Unwrap() error { return f.cause }
+
+// report prints an error and returns the exit code for it.
+func report(w io.Writer, err error) int {
+	f := (*failure)(nil)
+	if !errors.As(err, &f) {
+		f = &failure{what: err.Error()}
+	}
+	fmt.Fprintf(w, "outbox-relay: %s\n", f.what)
+	if f.cause != nil {
+		line(w, "cause", f.cause.Error())
+	}
+	line(w, "value", f.value)
+	line(w, "next", f.next)
+	if f.code == codeOK {
+		return codeFailure
+	}
+	return f.code
+}
+
+// line prints one labelled part of an error; further lines of its text stand below the first.
+func line(w io.Writer, label, text string) {
+	if text != "" {
+		fmt.Fprintf(w, "  %-6s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n         "))
+	}
+}

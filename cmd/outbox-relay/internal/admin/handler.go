@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// StatusPath is where the server answers with the relay's status as JSON.
+const StatusPath = "/api/v1/status"
+
+// StatusSource tells what a relay is doing. It is asked by several requests at once and must not block.
+type StatusSource interface{ Status() relay.Status }
+
+// NewRegistry returns a registry with the metrics of the Go runtime and of the process. The relay adds its own.
+func NewRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return registry
+}
+
+// NewHandler returns the handler of every path of the server.
+func NewHandler(source StatusSource, gatherer prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", readyz(source))
+	mux.HandleFunc("GET "+StatusPath, status(source))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
+
+func readyz(source StatusSource) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if s := source.Status(); !s.Ready {
+			answer(w, http.StatusServiceUnavailable, "not ready: "+s.NotReady)
+			return
+		}
+		answer(w, http.StatusOK, "ready")
+	}
+}
+
+func status(source StatusSource) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(source.Status()) // fails only when the client is gone
+	}
+}
+
+func answer(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text+"\n") // fails only when the client is gone
+}

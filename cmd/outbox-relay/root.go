@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gameoutbox/relay/config"
+)
+
+const longHelp = `outbox-relay forwards events from a Postgres outbox table to NATS JetStream: each event of a committed transaction once, and
+the events of one key in order.
+
+Settings come from config.yaml (or --config), then from the environment (mq.nats_url is OUTBOX_MQ_NATS_URL), then from flags
+(--mq.nats_url). "outbox-relay config print --defaults" writes a file with all of them.
+
+Exit codes: 0 success or a clean stop on SIGTERM or SIGINT, 1 failure, 2 wrong usage or configuration.`
+
+// newRootCommand returns the whole command line; environ is the environment as os.Environ gives it.
+func newRootCommand(environ []string) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "outbox-relay",
+		Short:         "Forwards events from a Postgres outbox to NATS JetStream",
+		Long:          longHelp,
+		SilenceErrors: true, // execute prints them
+		SilenceUsage:  true,
+		Args:          knownSubcommand,
+		RunE:          needsSubcommand,
+	}
+	root.SetFlagErrorFunc(explainFlag)
+	root.AddCommand(
+		newRunCommand(environ),
+		newMigrateCommand(environ),
+		newStatusCommand(environ),
+		newPublishCommand(environ),
+		newConfigCommand(environ),
+		newVersionCommand(),
+		newDemoCommand(),
+	)
+	return root
+}
+
+// execute runs the command that root's arguments name, prints its error, and returns the exit code.
+func execute(ctx context.Context, root *cobra.Command) int {
+	understood := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return codeOK
+	}
+	if !understood {
+		err = usageError(command, err)
+	}
+	return report(root.ErrOrStderr(), err)
+}
+
+// knownSubcommand refuses the arguments of a command that only holds others: they are no subcommand.
+func knownSubcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	guess := ""
+	if near := config.Nearest(args[0], names); near != "" {
+		guess = ", did you mean " + near + "?"
+	}
+	return fmt.Errorf("unknown command %q of %s%s", args[0], cmd.CommandPath(), guess)
+}
+
+// needsSubcommand is what a command does that only holds others.
+func needsSubcommand(cmd *cobra.Command, _ []string) error {
+	fmt.Fprintln(cmd.ErrOrStderr(), cmd.UsageString())
+	return usageError(cmd, errors.New("a subcommand is missing"))
+}
+
+// usageError is an error of someone who called the command in a way that it does not know.
+func usageError(cmd *cobra.Command, err error) error {
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return err
+	}
+	return &failure{what: err.Error(), next: fmt.Sprintf("see %s --help", cmd.CommandPath()), code: codeUsage}
+}
+
+// explainFlag adds a guess to the error for an unknown flag.
+func explainFlag(cmd *cobra.Command, err error) error {
+	unknown := (*pflag.NotExistError)(nil)
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	slices.Sort(names)
+	if guess := config.Nearest(unknown.GetSpecifiedName(), names); guess != "" {
+		return fmt.Errorf("%w, did you mean --%s?", err, guess)
+	}
+	return err
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWrongUsageEndsWithTwo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		want string // the whole error
+	}{
+		"no subcommand":       {[]string{"migrate"}, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay migrate --help\n"},
+		"nothing at all":      {nil, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay --help\n"},
+		"misspelt command":    {[]string{"migarte"}, "outbox-relay: unknown command \"migarte\" of outbox-relay, did you mean migrate?\n  next:  see outbox-relay --help\n"},
+		"unknown command":     {[]string{"kafka"}, "outbox-relay: unknown command \"kafka\" of outbox-relay\n  next:  see outbox-relay --help\n"},
+		"misspelt subcommand": {[]string{"migrate", "stauts"}, "outbox-relay: unknown command \"stauts\" of outbox-relay migrate, did you mean status?\n  next:  see outbox-relay migrate --help\n"},
+		"superfluous word":    {[]string{"run", "now"}, "outbox-relay: unknown command \"now\" for \"outbox-relay run\"\n  next:  see outbox-relay run --help\n"},
+		"unknown flag":        {[]string{"run", "--colour"}, "outbox-relay: unknown flag: --colour\n  next:  see outbox-relay run --help\n"},
+		"misspelt flag":       {[]string{"run", "--mq.nats-ulr=x"}, "outbox-relay: unknown flag: --mq.nats-ulr, did you mean --mq.nats_url?\n  next:  see outbox-relay run --help\n"},
+		"flag without value":  {[]string{"status", "--interval"}, "outbox-relay: flag needs an argument: --interval\n  next:  see outbox-relay status --help\n"},
+		"impossible interval": {[]string{"status", "--interval=1ms"}, "outbox-relay: --interval is 1ms, allowed: 100ms or more\n  next:  see outbox-relay status --help\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := cli(t, tc.args...)
+			require.Equal(t, codeUsage, got.code)
+			require.Empty(t, got.out)
+			require.Regexp(t, "(?s)(^|\n)outbox-relay: .*$", got.err)
+			require.Equal(t, tc.want, got.err[len(got.err)-min(len(tc.want), len(got.err)):])
+		})
+	}
+}
+
+func TestWrongConfigurationEndsWithTwoEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"run"}, {"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"}, {"status"}, {"publish", "game.x"},
+	} {
+		got := call{args: args, env: []string{"OUTBOX_LOG_LEVEL=loud", "OUTBOX_MQ_NATSURL=hunter2"}}.run(t)
+		require.Equal(t, codeUsage, got.code, args)
+		require.Equal(t, `outbox-relay: the configuration cannot be used
+  cause: OUTBOX_LOG_LEVEL: log.level is loud; allowed: debug, info, warn, error
+         OUTBOX_MQ_NATSURL: is not a known variable; did you mean OUTBOX_MQ_NATS_URL?
+         postgres.url is not set; set it in config.yaml, as OUTBOX_POSTGRES_URL or as --postgres.url
+  next:  correct it; `+"`outbox-relay config print --defaults`"+` shows every setting
+`, got.err, args)
+	}
+}
+
+func TestConfiguredRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, env := range [][]string{
+		{"OUTBOX_REDIS_HOST=cache"},
+		{"OUTBOX_REDIS_HOST=cache", "OUTBOX_MQ_NATS_URL=nats://n"},
+	} {
+		env = append(env, "OUTBOX_POSTGRES_URL=postgres://relay@db/game")
+		got := call{args: []string{"run"}, env: env}.run(t)
+		require.Equal(t, codeUsage, got.code)
+		require.Contains(t, got.err, "this build has no Redis publisher")
+		require.Contains(t, got.err, "value: redis.host is cache (OUTBOX_REDIS_HOST)")
+		require.Contains(t, got.err, "next:  remove the section redis")
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"migrate", "up", "--help"}, {"help", "publish"}, {"completion", "--help"}} {
+		got := cli(t, args...)
+		require.Equal(t, codeOK, got.code, args)
+		require.Contains(t, got.out, "Usage:", args)
+		require.Empty(t, got.err, args)
+	}
+	require.Contains(t, cli(t, "run", "--help").out, "--relay.batch_bytes size")
+	migrate := cli(t, "migrate", "up", "--help").out
+	require.Contains(t, migrate, "--postgres.url_file path")
+	require.NotContains(t, migrate, "--relay.", "settings of no interest here are accepted but not shown")
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		got := cli(t, "completion", shell)
+		require.Equal(t, codeOK, got.code)
+		require.Contains(t, got.out, "outbox-relay")
+	}
+	require.Contains(t, cli(t, "__complete", "migrate", "").out, "status")
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/config"
+)
+
+// stopMargin is how much longer than relay.shutdown_timeout the process may live after it was told to stop: time to close
+// connections that hang.
+const stopMargin = 800 * time.Millisecond
+
+func newRunCommand(environ []string) *cobra.Command {
+	var migrate bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Runs the relay",
+		Long: `Runs the relay until SIGTERM or SIGINT. It then settles what the broker has acknowledged, within relay.shutdown_timeout, and ends
+with 0. A second signal ends it at once.
+
+It refuses to start without Postgres, without a schema that it knows, or with a stream that cannot take the events. Once
+started it keeps trying, whatever goes away.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply missing migrations first, as \"outbox-relay migrate up\" does")
+	load := settingsOf(cmd, environ)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		settings, err := load("postgres.url")
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), settings, migrate, cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// run runs one relay, logging to w, and returns nil after a clean stop.
+func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writer) error {
+	if settings.Config.UsesRedis() {
+		return redisUnsupported(settings)
+	}
+	log, err := newLogger(settings.Config.Log, w)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
+	logStart(log, settings)
+	d := &daemon{settings: settings, log: log, migrate: migrate}
+	err = within(ctx, settings.Config.Relay.ShutdownTimeout+stopMargin, d.run)
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+func redisUnsupported(settings *config.Settings) error {
+	return &failure{
+		what:  "this build has no Redis publisher, so it cannot use the configured Redis",
+		value: settings.Show("redis.host"),
+		next:  "remove the section redis and every OUTBOX_REDIS_ variable, and set mq.nats_url to publish to NATS JetStream",
+		code:  codeUsage,
+	}
+}
+
+func logStart(log *zap.Logger, settings *config.Settings) {
+	b := thisBuild()
+	log.Info("outbox-relay starts", zap.String("version", b.Version), zap.String("commit", b.Commit),
+		zap.Int64("schema", b.Schema), zap.String("config", settings.File))
+}
+
+// within runs work, and gives it up when it has not returned limit after ctx ended. Something that hangs, such as a connection
+// that is not given back, cannot keep the process alive then.
+func within(ctx context.Context, limit time.Duration, work func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- work(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return &failure{
+			what: fmt.Sprintf("did not stop within %s, and was ended", limit),
+			next: "nothing is lost: what was not settled is published again, with the same ids; raise relay.shutdown_timeout if it recurs",
+		}
+	}
+}

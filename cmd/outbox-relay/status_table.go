@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// writeTable writes an overview for people.
+func writeTable(out io.Writer, seen overview) error {
+	var text bytes.Buffer
+	t := table{tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)}
+	t.backlog(seen)
+	t.relay(seen.Relay)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := out.Write(text.Bytes())
+	return err
+}
+
+// table is a list of names and values.
+type table struct{ *tabwriter.Writer }
+
+func (t table) row(name, format string, args ...any) {
+	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+}
+
+func (t table) backlog(seen overview) {
+	b := seen.Backlog
+	if b == nil {
+		t.row("outbox", "unknown: %s", seen.Error)
+		return
+	}
+	t.row("backlog", "%s%s", atMost(b.Exact), count(b.Events, "event"))
+	t.row("lag", "%s", seconds(b.Lag))
+	t.row("dead letters", "%d", b.DeadLetters)
+}
+
+func (t table) relay(r relayView) {
+	s := r.Status
+	if s == nil {
+		t.row("relay", "%s", noRelay(r))
+		return
+	}
+	t.row("relay", "%s for %s, at %s", s.State, since(s.Since), r.URL)
+	t.row("ready", "%s", readiness(s))
+	t.row("broker", "%s %s for %s%s", s.Broker.Name, s.Broker.State, since(s.Broker.Since), colon(s.Broker.Error))
+	t.row("published", "%s, %d of them known to the broker already", count(int64(s.Published), "event"), s.Duplicates)
+	t.row("sent again", "%d", s.Retried)
+	t.row("now dead", "%d since the relay started", s.DeadLetters)
+	t.row("delayed", "%s by an earlier failure of the key", count(int64(s.Delayed), "event"))
+}
+
+func noRelay(r relayView) string {
+	if r.URL == "" {
+		return r.Error
+	}
+	return fmt.Sprintf("none answers at %s (%s)", r.URL, r.Error)
+}
+
+func readiness(s *relay.Status) string {
+	if s.Ready {
+		return "yes"
+	}
+	return "no" + colon(s.NotReady)
+}
+
+func colon(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+func atMost(exact bool) string {
+	if exact {
+		return ""
+	}
+	return "at most "
+}
+
+func count(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// seconds writes a lag: fine while it is short, coarse when it is long.
+func seconds(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+func since(t time.Time) string { return time.Since(t).Round(time.Second).String() }
+
+// clearScreen makes room for the next overview where out is a terminal.
+func clearScreen(out io.Writer) {
+	file, ok := out.(*os.File)
+	if !ok {
+		return
+	}
+	if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		_, _ = file.WriteString("\x1b[H\x1b[2J") // an error shows at the next write
+	}
+}

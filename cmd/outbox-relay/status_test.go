@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/admin"
+	"github.com/gameoutbox/relay/relay"
+)
+
+// runningRelay answers like the admin server of a relay with this status, and returns its address.
+func runningRelay(t *testing.T, s relay.Status) string {
+	t.Helper()
+	server := httptest.NewServer(admin.NewHandler(fixedStatus(s), prometheus.NewRegistry()))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+type fixedStatus relay.Status
+
+func (s fixedStatus) Status() relay.Status { return relay.Status(s) }
+
+func leading() relay.Status {
+	return relay.Status{
+		State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
+		NotReady:  "the broker does not answer",
+		Broker:    relay.BrokerStatus{Name: "jetstream", State: relay.BrokerUnavailable, Since: time.Now().Add(-time.Minute), Error: "refused"},
+		Published: 1, Duplicates: 2, Retried: 3, DeadLetters: 4, Delayed: 5,
+	}
+}
+
+func TestStatusTable(t *testing.T) {
+	t.Parallel()
+	s := leading()
+	for name, tc := range map[string]struct {
+		seen overview
+		want string
+	}{
+		"relay leads": {
+			overview{Backlog: &relay.Backlog{Events: 250_000, Lag: 75.4, DeadLetters: 7}, Relay: relayView{URL: "http://r", Status: &s}},
+			`backlog       at most 250000 events
+lag           1m15s
+dead letters  7
+relay         leading for 1h0m0s, at http://r
+ready         no: the broker does not answer
+broker        jetstream unavailable for 1m0s: refused
+published     1 event, 2 of them known to the broker already
+sent again    3
+now dead      4 since the relay started
+delayed       5 events by an earlier failure of the key
+`},
+		"no relay": {
+			overview{Backlog: &relay.Backlog{Events: 1, Exact: true, Lag: 0.0123}, Relay: relayView{URL: "http://r", Error: "refused"}},
+			`backlog       1 event
+lag           12ms
+dead letters  0
+relay         none answers at http://r (refused)
+`},
+		"no database": {
+			overview{Error: "refused", Relay: relayView{Error: "admin.listen is empty"}},
+			"outbox  unknown: refused\nrelay   admin.listen is empty\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			require.NoError(t, writeTable(&out, tc.seen))
+			require.Equal(t, tc.want, out.String())
+		})
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[float64]string{0: "0s", 0.0004: "0s", 0.25: "250ms", 3.14159: "3.14s", 3725.9: "1h2m6s"} {
+		require.Equal(t, want, seconds(s))
+	}
+}
+
+func TestStatusShowsTheRelayWhenTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	env := []string{
+		"OUTBOX_POSTGRES_URL=postgres://relay:hunter2@" + closedPort(t) + "/game?sslmode=disable",
+		"OUTBOX_ADMIN_LISTEN=" + runningRelay(t, leading()),
+	}
+	got := call{args: []string{"status"}, env: env}.run(t)
+	require.Equal(t, codeFailure, got.code)
+	require.Regexp(t, `relay +leading for 1h0m0s`, got.out)
+	require.Contains(t, got.err, "cannot connect to Postgres")
+
+	got = call{args: []string{"status", "--json"}, env: env}.run(t)
+	require.Equal(t, codeFailure, got.code)
+	var seen overview
+	require.NoError(t, json.Unmarshal([]byte(got.out), &seen))
+	require.Nil(t, seen.Backlog)
+	require.Contains(t, seen.Error, "cannot connect to Postgres")
+	require.Equal(t, uint64(3), seen.Relay.Status.Retried)
+}
+
+// lines counts the lines written to it and calls enough after the third.
+type lines struct {
+	n      int
+	enough func()
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	if l.n += bytes.Count(p, []byte("\n")); l.n >= 3 {
+		l.enough()
+	}
+	return len(p), nil
+}
+
+func TestWatchGoesOnWhileTheDatabaseIsAwayAndEndsCleanly(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	root := newRootCommand([]string{"OUTBOX_POSTGRES_URL=postgres://relay@" + closedPort(t) + "/game", "OUTBOX_ADMIN_LISTEN="})
+	seen := &lines{enough: cancel}
+	root.SetOut(seen)
+	root.SetErr(&bytes.Buffer{})
+	root.SetArgs([]string{"status", "--watch", "--json", "--interval=100ms"})
+	require.Equal(t, codeOK, execute(ctx, root))
+	require.Equal(t, 3, seen.n)
+}
+
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestWatchEndsWhenNobodyReads(t *testing.T) {
+	t.Parallel()
+	root := newRootCommand([]string{"OUTBOX_POSTGRES_URL=postgres://relay@" + closedPort(t) + "/game", "OUTBOX_ADMIN_LISTEN="})
+	root.SetOut(closedPipe{})
+	root.SetErr(&bytes.Buffer{})
+	root.SetArgs([]string{"status", "--watch"})
+	require.Equal(t, codeFailure, execute(t.Context(), root))
+}
