@@ -33,24 +33,26 @@ as_root() {
 
 # bootstrap SUITE FOLDER. A suite that this debootstrap is too old to know is installed as sid is.
 bootstrap() {
-	local script=/usr/share/debootstrap/scripts/$1 log=$2.log
+	local script=/usr/share/debootstrap/scripts/$1 log=$2.log mirror
+	mirror=$(debian_mirror)
 	[ -e "$script" ] || script=${script%/*}/sid
 	if ! as_root env ${APT_PROXY:+"http_proxy=$APT_PROXY"} debootstrap --variant=minbase \
-		--include="$(debian_packages "$1")" "$1" "$2" "$(debian_mirror)" "$script" >"$log" 2>&1; then
+		--include="$(debian_packages "$1")" "$1" "$2" "$mirror" "$script" >"$log" 2>&1; then
 		tail -n 5 "$log" >&2
 		fail "debootstrap of Debian $1 failed; its log is $log"
 	fi
 	rm -f "$log"
 }
 
-# debian_mirror prints OUTBOX_DEBIAN_MIRROR, else the mirror that this machine's apt uses, else Debian's own.
+# debian_mirror prints OUTBOX_DEBIAN_MIRROR, else the mirror that this machine's apt uses.
 debian_mirror() {
 	local mirror=${OUTBOX_DEBIAN_MIRROR:-}
 	if [ -z "$mirror" ] && command -v apt-get >/dev/null; then
 		mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Identifier: Packages' 2>/dev/null |
 			sed -n 's/^Debian \(https*:.*\)$/\1/p' | head -n 1)
 	fi
-	printf '%s\n' "${mirror:-http://deb.debian.org/debian}"
+	[ -n "$mirror" ] || fail "apt knows no Debian mirror here; name one: OUTBOX_DEBIAN_MIRROR=http://..."
+	printf '%s\n' "$mirror"
 }
 
 # slim removes from FOLDER what a server does not need at run time: lists, manuals, and the cluster that the package made.
