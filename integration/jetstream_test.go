@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/outbox"
 	"github.com/gameoutbox/relay/publishers/jetstream"
 	"github.com/gameoutbox/relay/publishers/publishertest"
 	"github.com/gameoutbox/relay/relay"
@@ -144,4 +145,38 @@ func jetstreamStored(msg natsjs.Msg) publishertest.Stored {
 		}
 	}
 	return stored
+}
+
+// TestJetStreamFrozenServer checks that a server which is alive and answers nothing holds nobody.
+func TestJetStreamFrozenServer(t *testing.T) {
+	t.Parallel()
+	server := harness.StartNATS(t, harness.NATSOptions{})
+	cfg := jetstreamConfig(t, server.URL)
+	cfg.PublishTimeout, cfg.ConnectTimeout = 2*time.Second, 2*time.Second
+	p := openJetStream(t, cfg, zap.NewNop())
+	events := make([]relay.Event, 100)
+	for i := range events {
+		events[i] = relay.Event{ID: int64(i), EventID: outbox.ID{byte(i)}, Subject: strings.TrimSuffix(cfg.Subjects[0], ">") + "x"}
+	}
+	outcomes, err := p.Publish(t.Context(), events[:50])
+	require.NoError(t, err)
+	require.True(t, outcomes[49].Stored)
+
+	server.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err = p.Publish(ctx, events)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = p.Publish(t.Context(), events)
+	require.ErrorIs(t, err, relay.ErrUnavailable)
+	require.Less(t, time.Since(began), 15*time.Second)
+
+	server.Unpause()
+	require.Eventually(t, func() bool {
+		outcomes, err := p.Publish(t.Context(), events)
+		return err == nil && outcomes[0].Stored && outcomes[99].Stored
+	}, time.Minute, 20*time.Millisecond)
+	require.Len(t, readJetStream(t, connectJetStream(t, server.URL), cfg.StreamName), 100)
+	require.NoError(t, p.Close(t.Context()))
 }

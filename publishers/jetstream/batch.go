@@ -87,14 +87,12 @@ func (b *batch) flow() int {
 }
 
 func (b *batch) run(ctx context.Context) {
-	ticker := time.NewTicker(b.call.link.cfg.PublishTimeout / 4)
-	defer ticker.Stop()
 	for !b.over() {
 		if b.maySend() {
 			b.sendNext()
 			b.takeWaiting()
 		} else {
-			b.wait(ctx, ticker.C)
+			b.wait(ctx)
 		}
 	}
 }
@@ -142,7 +140,7 @@ func (b *batch) takeWaiting() {
 	}
 }
 
-func (b *batch) wait(ctx context.Context, tick <-chan time.Time) {
+func (b *batch) wait(ctx context.Context) {
 	select {
 	case msg := <-b.call.link.replies:
 		b.take(msg)
@@ -152,7 +150,7 @@ func (b *batch) wait(ctx context.Context, tick <-chan time.Time) {
 		b.err = b.call.link.outage()
 	case <-ctx.Done():
 		b.err = ctx.Err()
-	case <-tick:
+	case <-b.call.link.ticker.C:
 		b.ping()
 	}
 }
@@ -170,120 +168,4 @@ func (b *batch) ping() {
 // control sends a word about the batch. It goes to the subject that opened the batch, which the server is known to take.
 func (b *batch) control(op operation, place int) {
 	b.publish(&nats.Msg{Subject: b.call.events[b.todo[0]].Subject, Reply: b.reply(place, op)})
-}
-
-func (b *batch) take(msg *nats.Msg) {
-	place, op, ok := parseBatchReply(msg.Subject, b.prefix)
-	if !ok {
-		return // of an earlier batch
-	}
-	a, err := parseAnswer(msg)
-	switch {
-	case err != nil:
-		b.err = err
-	case a.unrouted && op == opEnd, a.unrouted && op == opPing:
-		b.ended = true
-	case a.unrouted:
-		b.refuse(place, &unroutedError{event: b.todo[place-1]}, true)
-	case a.Type == "ack":
-		b.acknowledged(int(a.Seq))
-	case a.Type == "gap":
-		b.gap = true
-	case a.Type == "err":
-		b.refuse(place, a.Error, false)
-	case a.Error != nil:
-		b.takeError(place, op, a.Error)
-	default:
-		b.takeEnd(a)
-	}
-}
-
-// takeError takes a refusal that came before the server looked at the batch, which therefore stays open.
-func (b *batch) takeError(place int, op operation, refusal *apiError) {
-	switch {
-	case refusal.Code == codeBatchUnknown || op == opEnd || op == opPing:
-		b.ended = true // nothing more will be said of this batch
-	default:
-		b.refuse(place, refusal, true)
-	}
-}
-
-func (b *batch) takeEnd(a answer) {
-	if b.err = a.elsewhere(b.call.link.target.stream); b.err != nil {
-		return
-	}
-	if a.Batch == "" {
-		b.err = errNotBatched
-		return
-	}
-	b.ended, b.last = true, a
-	b.acknowledged(int(a.Count))
-}
-
-// acknowledged notes that all places up to one are stored, which cannot include a refused one.
-func (b *batch) acknowledged(place int) {
-	place = min(place, b.sent)
-	if b.refusedAt > 0 {
-		place = min(place, b.refusedAt-1)
-	}
-	if b.acked < place {
-		b.progress = time.Now()
-	}
-	for ; b.acked < place; b.acked++ {
-		b.bytes -= b.call.sizes[b.todo[b.acked]]
-	}
-}
-
-// refuse notes the first refused place. The batch cannot go on after it; where the server does not end it by itself, it is asked
-// to, for it then says what it stored.
-func (b *batch) refuse(place int, cause error, open bool) {
-	if b.refusedAt > 0 && place >= b.refusedAt {
-		return
-	}
-	b.refusedAt, b.refusal = place, cause
-	if place == 1 {
-		b.ended = true // it was never opened
-		return
-	}
-	if open {
-		b.control(opEnd, place)
-	}
-}
-
-func (b *batch) takeDenied(denied *deniedError) {
-	b.call.denied(denied)
-	if denied.what == "reply" {
-		b.err = denied
-		return
-	}
-	for place := 1; place <= b.sent; place++ {
-		if b.call.events[b.todo[place-1]].Subject == denied.subject {
-			b.refuse(place, denied, true)
-			return
-		}
-	}
-}
-
-// proven returns how many events are stored beyond doubt, and whether they are all duplicates.
-//
-// A replicated stream skips an event as a duplicate as soon as it knows its id, also while an earlier attempt to store it is in
-// flight and may yet fail, and acknowledges it inside the batch. Nothing is wrong with that once the batch has stored a
-// new event itself, for everything before that is then stored too; the sequence at the end of the batch says so. Without it
-// the acknowledgements are believed only where nothing can be in flight: right after a batch that was proven.
-func (b *batch) proven() (stored int, duplicates bool) {
-	session := b.call.link.session
-	if b.last.Batch == "" {
-		session.singly = true
-		trusted := time.Since(session.provenAt) < trustFor
-		session.provenAt = time.Time{}
-		if !trusted {
-			return 0, false
-		}
-		return b.acked, false
-	}
-	if b.last.Seq == 0 {
-		return b.acked, b.acked > 0
-	}
-	session.provenAt = time.Now()
-	return b.acked, false
 }

@@ -79,14 +79,14 @@ func validHeaderName(name string) bool {
 
 // check decides the events that would be refused, before anything is sent, and learns the sizes of the others.
 func (c *call) check(ctx context.Context) error {
-	max := limits{
+	limit := limits{
 		payload: int(c.link.nc.MaxPayload()),
 		event:   c.link.target.maxEvent,
 		subject: maxControlLine - maxReply - len(c.link.inbox),
 	}
 	var uncovered []int
 	for i := range c.events {
-		size, err := max.refusalOf(&c.events[i])
+		size, err := limit.refusalOf(&c.events[i])
 		c.sizes[i] = size
 		switch {
 		case err != nil:

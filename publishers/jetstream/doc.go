@@ -30,7 +30,17 @@
 // stream does not capture, or that the NATS user may not publish, delays its event and what follows in its key, and nothing
 // else.
 //
+// The outcomes of a call are never guessed: an event counts as stored when the server said so in words that cannot mean
+// anything else, see [batch.proven]. After a batch whose end is not known, the next events are sent singly, for then
+// each answer tells a stored event from one that an earlier attempt has still in flight.
+//
 // The client connects again by itself and keeps nothing to send later. A connection that the server closed for good is replaced. At
 // each connection the stream is looked at, created if it is missing, and otherwise compared with the
 // configuration: differences are logged with the command that would remove them, and nothing is altered.
+//
+// # Permissions
+//
+// The NATS user needs to publish to the events' subjects and to $JS.API.STREAM.INFO.<stream>, to subscribe to _INBOX.> (or
+// what mq.inbox_prefix says), and, where the stream is to be created, to publish to $JS.API.STREAM.CREATE.<stream>
+// and $JS.API.STREAM.NAMES. Where one is missing, the error names it.
 package jetstream

@@ -62,15 +62,13 @@ func (k *keyed) chain() {
 }
 
 func (k *keyed) run(ctx context.Context) {
-	ticker := time.NewTicker(k.call.link.cfg.PublishTimeout / 4)
-	defer ticker.Stop()
 	for {
 		switch {
 		case k.maySend():
 			k.sendNext()
 			k.takeWaiting()
 		case k.inFlight > 0:
-			if !k.wait(ctx, ticker.C) {
+			if !k.wait(ctx) {
 				return
 			}
 		default:
@@ -116,7 +114,7 @@ func (k *keyed) takeWaiting() {
 }
 
 // wait returns false when nothing more can come.
-func (k *keyed) wait(ctx context.Context, tick <-chan time.Time) bool {
+func (k *keyed) wait(ctx context.Context) bool {
 	select {
 	case msg := <-k.call.link.replies:
 		k.take(msg)
@@ -128,7 +126,7 @@ func (k *keyed) wait(ctx context.Context, tick <-chan time.Time) bool {
 		k.stop = k.call.link.outage()
 	case <-ctx.Done():
 		k.stop = ctx.Err()
-	case <-tick:
+	case <-k.call.link.ticker.C:
 		timeout := k.call.link.cfg.PublishTimeout
 		if time.Since(k.progress) < timeout {
 			return true

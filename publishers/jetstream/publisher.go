@@ -35,7 +35,10 @@ type attempt struct {
 	at  time.Time // when it ended
 }
 
-var _ relay.Publisher = (*Publisher)(nil)
+var (
+	_ relay.Publisher = (*Publisher)(nil)
+	_ relay.Connector = (*Publisher)(nil)
+)
 
 // New returns a publisher for valid settings, see [Config.Validate]. It does not use the network yet.
 func New(cfg Config, log *zap.Logger) (*Publisher, error) {
@@ -130,6 +133,11 @@ func (p *Publisher) ready(ctx context.Context) (*link, error) {
 }
 
 func (p *Publisher) reach(ctx context.Context) (*link, error) {
+	if p.session != nil {
+		if l := p.session.current(); l != nil {
+			return l, nil
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()

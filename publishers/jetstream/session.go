@@ -37,6 +37,8 @@ type session struct {
 	calls    uint64    // of Publish; part of each reply subject
 	provenAt time.Time // when a batch was last acknowledged beyond doubt
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
+	// ticker lets a Publish that waits look at the clock. A timer for each Publish would wake a thread for each.
+	ticker *time.Ticker
 
 	mu         sync.Mutex
 	down       chan struct{} // closed when the connection is lost
@@ -61,8 +63,10 @@ func open(ctx context.Context, cfg Config, log *zap.Logger, changed func()) (*se
 		replies: make(chan *nats.Msg, replyQueue),
 		denied:  make(chan *deniedError, replyQueue),
 		down:    make(chan struct{}),
+		ticker:  time.NewTicker(cfg.PublishTimeout / 4),
 	}
 	if err := s.connect(ctx); err != nil {
+		s.ticker.Stop()
 		return nil, explainConnect(err, s.where, s.dialer)
 	}
 	return s, nil
@@ -203,6 +207,7 @@ func (s *session) outage() error {
 
 // close ends the connection. When ctx ends first, it is broken off.
 func (s *session) close(ctx context.Context) {
+	s.ticker.Stop()
 	closed := make(chan struct{})
 	go func() {
 		s.nc.Close()

@@ -21,38 +21,44 @@ type link struct {
 	down   <-chan struct{} // closed when the connection is lost through which the stream was looked at
 }
 
-// ready returns a link, after looking at the stream, and creating it, where that was not done through this connection.
+// current returns the link, or nil where the stream must be looked at first.
+func (s *session) current() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.target == nil || s.refusal != nil || !s.nc.IsConnected() {
+		return nil
+	}
+	return &link{session: s, target: s.target, down: s.down}
+}
+
+// ready looks at the stream, creates it if it is missing, and returns the link.
 func (s *session) ready(ctx context.Context) (*link, error) {
 	s.mu.Lock()
-	l := &link{session: s, target: s.target, down: s.down}
+	down := s.down
 	s.mu.Unlock()
 	if err := s.checkConnected(); err != nil {
 		return nil, err
-	}
-	if l.target != nil {
-		return l, nil
 	}
 	info, err := s.lookAt(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.adopt(l, info)
+	return s.adopt(down, info)
 }
 
 // adopt keeps what was seen, unless the connection was lost meanwhile.
-func (s *session) adopt(l *link, info *jsapi.StreamInfo) (*link, error) {
+func (s *session) adopt(down <-chan struct{}, info *jsapi.StreamInfo) (*link, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-l.down:
+	case <-down:
 		return nil, s.outage()
 	default:
 	}
 	fast := info.Config.AllowBatchPublish && knowsFastIngest(s.nc.ConnectedServerVersion()) && !s.notFast
 	s.target = newTarget(info.Config, fast)
-	l.target = s.target
 	s.announce(info)
-	return l, nil
+	return &link{session: s, target: s.target, down: down}, nil
 }
 
 // announce logs a new connection. It needs the lock.
