@@ -4,6 +4,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -18,8 +19,11 @@ const (
 	headerSeq     = "Outbox-Seq"
 )
 
-// createdLayout is RFC 3339 in UTC with six digits of a second, always.
-const createdLayout = "2006-01-02T15:04:05.000000Z"
+// createdLayout is RFC 3339 in UTC with six digits of a second, always. secondLayout is the part of it before them.
+const (
+	createdLayout = secondLayout + ".000000Z"
+	secondLayout  = "2006-01-02T15:04:05"
+)
 
 // reserved tells whether only the relay may set a header. A Nats- header of an event could make the server do
 // anything from deleting a subject to losing the leader of a replicated stream.
@@ -41,34 +45,43 @@ type encoder struct {
 	seq     []string
 	own     bool // the headers hold some of the last event's own
 	text    []byte
+
+	second     int64  // of the last event, since 1970
+	secondText string // formatted; most events of a batch were inserted in the same second
 }
 
 func newEncoder() *encoder {
-	return &encoder{
+	e := &encoder{
 		msg: nats.Msg{Header: nats.Header{}},
 		id:  make([]string, 1), key: make([]string, 1), created: make([]string, 1), seq: make([]string, 1),
 		text: make([]byte, 0, 128),
 	}
+	e.begin()
+	return e
+}
+
+// begin puts the headers into the message that every event has. Their values are replaced in place.
+func (e *encoder) begin() {
+	clear(e.msg.Header)
+	e.msg.Header[headerID], e.msg.Header[headerCreated], e.msg.Header[headerSeq] = e.id, e.created, e.seq
+	e.own = false
 }
 
 // encode returns the message of an event. It is valid until the next call.
 func (e *encoder) encode(event *relay.Event, reply string) *nats.Msg {
 	e.msg.Subject, e.msg.Reply, e.msg.Data = event.Subject, reply, event.Payload
 	if e.own {
-		clear(e.msg.Header)
+		e.begin()
 	}
 	e.fill(event)
-	header := e.msg.Header
-	header[headerID], header[headerCreated], header[headerSeq] = e.id, e.created, e.seq
-	delete(header, headerKey)
-	if event.Key != "" {
-		e.key[0] = event.Key
-		header[headerKey] = e.key
+	if e.key[0] = event.Key; event.Key != "" {
+		e.msg.Header[headerKey] = e.key
+	} else {
+		delete(e.msg.Header, headerKey)
 	}
-	e.own = false
 	for name, value := range event.Headers {
 		if !reserved(name) {
-			header[name] = []string{value}
+			e.msg.Header[name] = []string{value}
 			e.own = true
 		}
 	}
@@ -79,12 +92,24 @@ func (e *encoder) encode(event *relay.Event, reply string) *nats.Msg {
 func (e *encoder) fill(event *relay.Event) {
 	b, _ := event.EventID.AppendText(e.text[:0]) // never fails
 	id := len(b)
-	b = event.CreatedAt.UTC().AppendFormat(b, createdLayout)
+	b = e.appendCreated(b, event.CreatedAt)
 	created := len(b)
 	b = strconv.AppendInt(b, event.ID, 10)
 	text := string(b)
 	e.id[0], e.created[0], e.seq[0] = text[:id], text[id:created], text[created:]
 	e.text = b
+}
+
+// appendCreated is AppendFormat with createdLayout, which would be the dearest part of an event.
+func (e *encoder) appendCreated(b []byte, t time.Time) []byte {
+	if second := t.Unix(); second != e.second || e.secondText == "" {
+		e.second, e.secondText = second, t.UTC().Format(secondLayout)
+	}
+	b = append(append(b, e.secondText...), ".000000Z"...)
+	for i, micros := len(b)-2, t.Nanosecond()/1000; micros > 0; i, micros = i-1, micros/10 {
+		b[i] = '0' + byte(micros%10)
+	}
+	return b
 }
 
 // wireSize returns how many bytes the headers of an event are, and the headers and the payload together, as servers count.

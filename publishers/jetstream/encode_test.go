@@ -35,6 +35,18 @@ func TestEncode(t *testing.T) {
 	}, e.encode(&bare, "").Header, "nothing is left of the event before")
 }
 
+func TestCreatedIsFormattedAsTheLayoutSays(t *testing.T) {
+	t.Parallel()
+	e := newEncoder()
+	base := time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC)
+	for _, at := range []time.Time{
+		base, base.Add(time.Microsecond), base.Add(999_999_999), base.Add(time.Second), base.Add(123_456_789), base,
+		time.Unix(0, 0), time.Unix(-1, 5000), time.Unix(-1, 999_999_000), base.In(time.FixedZone("west", -5*3600)).Add(120 * time.Millisecond),
+	} {
+		require.Equal(t, at.UTC().Format(createdLayout), string(e.appendCreated(nil, at)))
+	}
+}
+
 // The size must be exactly what the client writes, or a server closes the connection.
 func TestWireSizeIsWhatTheClientWrites(t *testing.T) {
 	t.Parallel()
