@@ -44,9 +44,17 @@ func (c *Config) relayKeys() []key {
 			help: "Longest pause between two looks at an idle table, 1ms to 1m."},
 		{name: "relay.sweep_interval", field: durationValue(&r.SweepInterval),
 			help: "Time between two safety sweeps for events behind the reader, at least 1s."},
+		{name: "relay.retention", field: durationValue(&r.Retention),
+			help: "How long acknowledged events are kept, to be sent again should the broker lose them, at least 1s; 0 deletes them at once."},
+		{name: "relay.heal", field: textValue((*string)(&r.Heal)),
+			help: "What is done when the stream has lost acknowledged events: auto sends the retained ones again, report only tells, " +
+				"off leaves them."},
 		{name: "relay.max_attempts", field: intValue(&r.MaxAttempts),
 			help: "Attempts for an event that fails with an unknown error, before it becomes a dead letter; 0 means for ever. " +
 				"An outage spends none."},
+		{name: "relay.after_dead_letter", field: textValue((*string)(&r.AfterDeadLetter)),
+			help: "What becomes of the later events of a dead letter's key: continue publishes them, hold lets them wait until it is " +
+				"retried or discarded."},
 		{name: "relay.backoff_min", field: durationValue(&r.BackoffMin), help: "Shortest pause after a failure, at least 1ms."},
 		{name: "relay.backoff_max", field: durationValue(&r.BackoffMax),
 			help: "Longest pause after a failure, at least relay.backoff_min."},

@@ -201,7 +201,7 @@ func TestCLIStartsDuringAnOutageOfTheBroker(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	_, metrics := p.get(t, "/metrics")
 	require.Contains(t, metrics, "outbox_relay_")
-	require.Equal(t, 1, rowCount(t, db.Pool, "outbox.events"), "the event waits")
+	require.Equal(t, 1, waiting(t, db.Pool), "the event waits")
 
 	exit, took := p.stop(t)
 	require.Zero(t, exit, p.logged())
@@ -224,7 +224,7 @@ func TestCLIStatus(t *testing.T) {
 	require.Regexp(t, `relay +none answers at http://127\.0\.0\.1:\d+ \(.*connection refused\)\n`, table)
 
 	p := c.start(t)
-	require.Eventually(t, func() bool { return rowCount(t, db.Pool, "outbox.events") == 0 }, cliTimeout, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return waiting(t, db.Pool) == 0 }, cliTimeout, 10*time.Millisecond)
 	var seen struct {
 		Backlog relay.Backlog
 		Relay   struct{ Status relay.Status }

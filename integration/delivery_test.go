@@ -31,7 +31,7 @@ func TestACommittedRowReachesTheStream(t *testing.T) {
 		return tx.QueryRow(t.Context(), "select id, created_at from outbox.events").Scan(&id, &createdAt)
 	})
 	require.NoError(t, err)
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 
 	all := s.read(t)
 	require.Len(t, all, 1)
@@ -58,7 +58,7 @@ func TestARolledBackEventIsNeverPublished(t *testing.T) {
 	})
 	require.ErrorIs(t, err, errRollback)
 	publishOne(t, db, "game.after")
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	require.Equal(t, 1, broker.count())
 }
 
@@ -82,7 +82,7 @@ func TestAPoisonEventDelaysNobody(t *testing.T) {
 		outbox.Raw{Subject: "poison.c", Key: "k", Payload: []byte("third")},
 	}
 	require.NoError(t, outbox.Publish(t.Context(), db.Pool, events...))
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	require.Len(t, s.read(t), 2)
 
 	var subject, reason, text string
@@ -109,14 +109,14 @@ func TestAnEventWithoutAStreamDelaysItsKeyOnly(t *testing.T) {
 		outbox.Raw{Subject: "lonely.a", Key: "lost", Payload: []byte("x")},
 		outbox.Raw{Subject: "lonely.b", Key: "other", Payload: []byte("x")},
 	))
-	require.Eventually(t, func() bool { return s.count() == 1 && rowCount(t, db.Pool, "outbox.events") == 2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.count() == 1 && waiting(t, db.Pool) == 2 }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, "lonely.b", s.read(t)[0].Subject())
 	require.Eventually(t, func() bool { return r.Status().Delayed == 2 }, 10*time.Second, 10*time.Millisecond)
 	require.Contains(t, r.Status().DelayedError, "nowhere.a")
 	require.Zero(t, rowCount(t, db.Pool, "outbox.dead_letters"))
 
 	s.capture(t, "nowhere.>") // as an operator does
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	require.Equal(t, 3, s.count())
 }
 
@@ -135,7 +135,7 @@ func TestOneRelayLeads(t *testing.T) {
 	g.run(t, 4, time.Second)
 	stop()
 	g.run(t, 4, time.Second)
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	require.Equal(t, relay.StateLeading, second.Status().State)
 	require.Zero(t, second.Status().Duplicates+first.Status().Duplicates, "a clean stop leaves nothing to be published again")
 	g.requireWhole(t, broker.moves(t))

@@ -90,7 +90,7 @@ func TestReaderUnderRandomLoad(t *testing.T) {
 	broker := &memory{}
 	r := startRelay(t, db.URL, broker, nil)
 	g.run(t, 12, 15*time.Second)
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	g.requireWhole(t, broker.moves(t))
 	t.Logf("%d events", broker.count())
 	require.Zero(t, r.Status().Duplicates, "an event was published twice")
@@ -106,7 +106,7 @@ func TestReaderWithUnreliableBroker(t *testing.T) {
 		c.BackoffMin, c.BackoffMax, c.MaxAttempts = time.Millisecond, 20*time.Millisecond, 0
 	})
 	g.run(t, 8, 10*time.Second)
-	requireEmpty(t, db.Pool)
+	requireSettled(t, db.Pool)
 	g.requireWhole(t, broker.moves(t))
 }
 

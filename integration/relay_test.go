@@ -50,11 +50,21 @@ func runRelay(t testing.TB, url string, publisher relay.Publisher, change func(*
 	})
 }
 
-// requireEmpty waits until nothing is left to publish.
-func requireEmpty(t testing.TB, pool *pgxpool.Pool) {
+// requireSettled waits until nothing is left to publish: every row has a receipt, or is gone.
+func requireSettled(t testing.TB, pool *pgxpool.Pool) {
 	t.Helper()
-	require.Eventually(t, func() bool { return rowCount(t, pool, "outbox.events") == 0 }, 60*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return waiting(t, pool) == 0 }, 60*time.Second, 20*time.Millisecond,
 		"outbox.events was not drained")
+}
+
+// waiting returns how many events have no receipt.
+func waiting(t testing.TB, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(context.WithoutCancel(t.Context()), `
+		with covered as (select range_agg(span) as ids from outbox.receipts, unnest(ids) as span)
+		select count(*) from outbox.events as event, covered
+		where covered.ids is null or not covered.ids @> event.id`).Scan(&n))
+	return n
 }
 
 func rowCount(t testing.TB, pool *pgxpool.Pool, table string) (n int) {

@@ -26,14 +26,17 @@ func TestFilesAreNumberedWithoutGaps(t *testing.T) {
 	assert.Equal(t, int64(len(entries)), Latest())
 }
 
-// destroys finds what could remove or rewrite rows, or make a writer wait.
-var destroys = regexp.MustCompile(`(?i)\b(drop|truncate|delete from|update \w+ set|alter table|lock table|cluster|vacuum full)\b`)
+// destroys finds what could remove or rewrite rows, or make a writer wait. Storage parameters are set beside writers.
+var (
+	destroys   = regexp.MustCompile(`(?i)\b(drop|truncate|delete from|update \w+ set|alter table|lock table|cluster|vacuum full)\b`)
+	parameters = regexp.MustCompile(`(?i)alter table [\w.]+ set \([^)]*\);`)
+)
 
 func TestNoMigrationRemovesAnythingOnTheWayUp(t *testing.T) {
 	t.Parallel()
 	for _, m := range known() {
 		up, down := sections(t, m)
-		assert.NotRegexp(t, destroys, up, "%05d_%s.sql", m.Version, m.Name)
+		assert.NotRegexp(t, destroys, parameters.ReplaceAllString(up, ""), "%05d_%s.sql", m.Version, m.Name)
 		assert.NotEmpty(t, strings.TrimSpace(down), "%05d_%s.sql has no way down", m.Version, m.Name)
 	}
 }

@@ -44,9 +44,20 @@ func newDeadLetter(event identity, from *flight, reason Reason, cause error, fai
 
 // settlement is the news that the publish loop has for the settle loop.
 type settlement struct {
-	stored []identity
-	dead   []deadLetter
-	from   *flight // the batch of the events; nil if they come from lanes
+	stored   []identity
+	highest  uint64 // the highest sequence of the stored events; 0 if the broker told none
+	earliest uint64 // the least sequence of those that the broker had already; 0 if it told none
+	dead     []deadLetter
+	from     *flight // the batch of the events; nil if they come from lanes
+}
+
+// add notes a stored event.
+func (s *settlement) add(event *Event, outcome *Outcome) {
+	s.stored = append(s.stored, identityOf(event))
+	s.highest = max(s.highest, outcome.Sequence)
+	if outcome.Duplicate && outcome.Sequence > 0 && (s.earliest == 0 || outcome.Sequence < s.earliest) {
+		s.earliest = outcome.Sequence
+	}
 }
 
 // flight is the ids of a batch between reading and settling. The safety sweep must not take them for forgotten.

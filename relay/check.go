@@ -8,8 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-//go:embed sql/check.sql
-var checkSQL string
+var (
+	//go:embed sql/check.sql
+	checkSQL string
+	//go:embed sql/check_sequence.sql
+	checkSequenceSQL string
+	//go:embed sql/warnings.sql
+	warningsSQL string
+)
 
 // Problem says in one word what [Check] found.
 type Problem string
@@ -23,6 +29,10 @@ const (
 	ProblemNoRight     Problem = "no_right"       // the role may not do what a relay does
 	ProblemCache       Problem = "sequence_cache" // ids are drawn in blocks, so order and gaps cannot be told
 	ProblemReadOnly    Problem = "read_only"      // the server is a standby
+	ProblemHidden      Problem = "row_security"   // the role does not see every event
+	ProblemNoIndex     Problem = "no_index"       // every look would read the whole table
+	ProblemTrigger     Problem = "delete_trigger" // a trigger may keep what the relay removes
+	ProblemSequence    Problem = "sequence"       // ids are drawn that lie before those in use
 )
 
 // CheckError says why a database cannot be relayed from, and what to do about it.
@@ -46,6 +56,8 @@ func (e *CheckError) Unwrap() error { return e.Err }
 type checked struct {
 	MayUseSchema, HasEvents, HasVersion                           bool
 	MayReadEvents, MayBuryEvents, MayReadVersion, MayReadSequence bool
+	MayWriteReceipts, MayHoldKeys, HidesRows, HasIndex            bool
+	DeleteTrigger                                                 *string
 	SequenceCache                                                 int64
 	Role, Database                                                string
 	IsStandby                                                     bool
@@ -67,7 +79,22 @@ func Check(ctx context.Context, db Queryer, version int64) error {
 	if problem := found.problem(); problem != nil {
 		return problem
 	}
-	return checkVersion(ctx, db, version)
+	if err := checkVersion(ctx, db, version); err != nil {
+		return err
+	}
+	return checkSequence(ctx, db)
+}
+
+// Warnings returns what an operator should know of an outbox although it is no reason not to relay from it, a sentence each
+// that ends in the next step.
+func Warnings(ctx context.Context, db Queryer) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, warningsSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 func unreachable(err error) error {
@@ -102,12 +129,32 @@ func (c checked) problem() *CheckError {
 		return lacks("insert into outbox.dead_letters and select from it")
 	case !c.MayReadSequence:
 		return lacks("select from outbox.events_id_seq")
+	case !c.MayWriteReceipts:
+		return lacks("write receipts")
+	case !c.MayHoldKeys:
+		return lacks("hold keys")
 	case c.HasVersion && !c.MayReadVersion:
 		return lacks("select from outbox.schema_version")
 	case c.SequenceCache != 1:
 		return &CheckError{
 			Problem: ProblemCache, Text: fmt.Sprintf("sequence outbox.events_id_seq has CACHE %d, which breaks the order of events", c.SequenceCache),
 			Next: "run: alter sequence outbox.events_id_seq cache 1",
+		}
+	case c.HidesRows:
+		return &CheckError{
+			Problem: ProblemHidden, Text: fmt.Sprintf("row security hides events from role %q, which would never be published", c.Role),
+			Next: "run: alter table outbox.events disable row level security",
+		}
+	case !c.HasIndex:
+		return &CheckError{
+			Problem: ProblemNoIndex, Text: "outbox.events has no valid primary key on id, so every look would read the whole table",
+			Next: "run: alter table outbox.events add primary key (id)",
+		}
+	case c.DeleteTrigger != nil:
+		return &CheckError{
+			Problem: ProblemTrigger, Text: fmt.Sprintf("trigger %q runs before rows of outbox.events are deleted: a row that it kept would "+
+				"be published again", *c.DeleteTrigger),
+			Next: fmt.Sprintf("run: drop trigger %s on outbox.events", pgx.Identifier{*c.DeleteTrigger}.Sanitize()),
 		}
 	}
 	return nil
@@ -135,4 +182,26 @@ func checkVersion(ctx context.Context, db Queryer, want int64) error {
 		}
 	}
 	return nil
+}
+
+// checkSequence refuses a sequence that lies behind the ids in use, as after a restore or a switch to a logical replica, which
+// copies no sequences. New events would get ids that are taken, and ids that come before those of older events.
+func checkSequence(ctx context.Context, db Queryer) error {
+	rows, err := db.Query(ctx, checkSequenceSQL)
+	if err != nil {
+		return unreachable(err)
+	}
+	var drawn, used int64
+	if _, err := pgx.ForEachRow(rows, []any{&drawn, &used}, func() error { return nil }); err != nil {
+		return unreachable(err)
+	}
+	if drawn >= used {
+		return nil
+	}
+	return &CheckError{
+		Problem: ProblemSequence,
+		Text: fmt.Sprintf("sequence outbox.events_id_seq is at %d, but id %d is in use: writers get errors, or ids out of order",
+			drawn, used),
+		Next: fmt.Sprintf("run: select setval('outbox.events_id_seq', %d); events wait until then, and none is lost", used),
+	}
 }

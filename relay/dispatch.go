@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,17 +31,19 @@ type dispatcher struct {
 	metrics   *metrics
 	clock     *clock
 	lanes     *lanes
+	held      *heldKeys
 	out       chan<- settlement
 
 	size      int // the most events of the next Publish: halved by ambiguous failures, doubled by success
 	backoff   *backoff.ExponentialBackOff
 	lastStore time.Time // when the broker last stored an event
+	rewound   error     // the stream has lost events, so that nothing more may be published in this session
 }
 
 // run publishes the batches until in is closed or ctx ends. A Publish under way is finished on the context publishing, which
-// outlives ctx by a part of the shutdown timeout.
-func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) {
-	for ctx.Err() == nil {
+// outlives ctx by a part of the shutdown timeout. It returns an error when the session has to begin anew.
+func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error {
+	for ctx.Err() == nil && d.rewound == nil {
 		wake := d.retryLanes(ctx, publishing)
 		source := in
 		if d.lanes.full() {
@@ -51,18 +54,19 @@ func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) {
 		case <-wake:
 		case b, open := <-source:
 			if !open {
-				return
+				return nil
 			}
 			d.publishBatch(ctx, publishing, b)
 		}
 	}
+	return d.rewound
 }
 
 // publishBatch publishes a batch until each event is stored, buried or in a lane, or until ctx ends.
 func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 	pending := d.buryBroken(b)
-	for len(pending) > 0 && ctx.Err() == nil {
-		if pending = d.queueBehind(pending, b.flight); len(pending) == 0 {
+	for len(pending) > 0 && ctx.Err() == nil && d.rewound == nil {
+		if pending = d.queueBehind(d.passHeld(pending, b.flight), b.flight); len(pending) == 0 {
 			return
 		}
 		chunk := pending[:min(len(pending), d.size)]
@@ -71,6 +75,20 @@ func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 		pending = pending[len(chunk)-left:]
 		d.react(ctx, err, left, len(chunk))
 	}
+}
+
+// passHeld leaves the events of held keys in the table, and returns the others.
+func (d *dispatcher) passHeld(pending []Event, from *flight) []Event {
+	if keys, _ := d.held.count(); keys == 0 {
+		return pending
+	}
+	before := len(pending)
+	pending = slices.DeleteFunc(pending, func(event Event) bool { return d.held.has(event.Key) })
+	if passed := before - len(pending); passed > 0 {
+		d.held.pass(passed)
+		from.land(passed)
+	}
+	return pending
 }
 
 // buryBroken takes the events out that could not even be read.
@@ -120,7 +138,7 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if len(outcomes) != len(events) {
 		outcomes = make([]Outcome, len(events))
 	}
-	unknown := slices.Contains(outcomes, Outcome{})
+	unknown := leavesUnknown(events, outcomes)
 	if err == nil && unknown {
 		err = errUnanswered
 	}
@@ -128,6 +146,24 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 		outcomes[0].Err = err // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
+}
+
+// leavesUnknown reports whether a publisher said nothing of an event. An event that stands behind a refused one of its key needs no
+// answer: it was not sent.
+func leavesUnknown(events []Event, outcomes []Outcome) bool {
+	var refused map[string]bool
+	for i, outcome := range outcomes {
+		switch key := events[i].Key; {
+		case outcome.Err != nil && key != "":
+			if refused == nil {
+				refused = make(map[string]bool)
+			}
+			refused[key] = true
+		case outcome == Outcome{} && !refused[key]:
+			return true
+		}
+	}
+	return false
 }
 
 // account sends what was decided to the settle loop and to the lanes, and moves the events of which nothing is known to the end
@@ -140,7 +176,7 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 		event, outcome := &chunk[i], &outcomes[i]
 		switch {
 		case outcome.Stored:
-			news.stored = append(news.stored, identityOf(event))
+			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
 		case outcome.Err == nil:
@@ -174,13 +210,13 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	var permanent *PermanentError
 	switch {
 	case errors.As(cause, &permanent):
-		news.dead = append(news.dead, newDeadLetter(identityOf(event), from, permanent.Reason, permanent.Err, failed))
+		d.giveUp(event, newDeadLetter(identityOf(event), from, permanent.Reason, permanent.Err, failed), news)
 		return true
 	case !first:
 		d.lanes.queue(event)
 		return false
 	case d.cfg.MaxAttempts > 0 && failed.attempts >= d.cfg.MaxAttempts:
-		news.dead = append(news.dead, newDeadLetter(identityOf(event), from, ReasonAttempts, cause, failed))
+		d.giveUp(event, newDeadLetter(identityOf(event), from, ReasonAttempts, cause, failed), news)
 		return true
 	}
 	d.track.eventFailed(event, failed.attempts, cause)
@@ -189,6 +225,19 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	}
 	d.lanes.fail(waiting, failed, retryAfter(cause))
 	return false
+}
+
+// giveUp makes an event a dead letter. Where that holds its key, the later events of the key are left in the table.
+func (d *dispatcher) giveUp(event *Event, dead deadLetter, news *settlement) {
+	news.dead = append(news.dead, dead)
+	if d.cfg.AfterDeadLetter != HoldKey || event.Key == "" {
+		return
+	}
+	d.held.add(event.Key)
+	if waiting := d.lanes.of(event); waiting != nil {
+		later := d.lanes.cut(waiting, event.ID)
+		d.held.pass(later)
+	}
 }
 
 // spendsAttempt reports whether a failure counts against the event. It does not when the broker says that the cause lies
@@ -214,6 +263,10 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
+	if errors.Is(err, ErrRewound) {
+		d.rewound = fmt.Errorf("%w: %w", errAgain, err)
+		return
+	}
 	if ctx.Err() != nil {
 		return
 	}

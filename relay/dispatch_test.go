@@ -73,6 +73,7 @@ type bench struct {
 	table     map[int64]Event
 	mu        sync.Mutex
 	settled   []int64
+	news      []acknowledged // what was settled, a statement each
 	dead      []deadLetter
 	before    func(i int) // called before the i-th batch is given to the dispatcher
 }
@@ -91,9 +92,9 @@ func newBench(t *testing.T, events []Event, answers ...func([]Event) ([]Outcome,
 	out := make(chan settlement, 16)
 	b.dispatcher = &dispatcher{
 		cfg: cfg, publisher: b.publisher, track: track, metrics: m, clock: &clock{}, out: out, reread: b.reread,
-		lanes: newLanes(parked, cfg.newLaneBackoff), size: cfg.BatchEvents, backoff: cfg.newBackoff(time.Millisecond),
+		lanes: newLanes(parked, cfg.newLaneBackoff), held: newHeldKeys(nil), size: cfg.BatchEvents, backoff: cfg.newBackoff(time.Millisecond),
 	}
-	b.settler = &settler{track: track, parked: parked, backoff: cfg.newBackoff(time.Millisecond), remove: b.remove, move: b.move}
+	b.settler = &settler{track: track, parked: parked, backoff: cfg.newBackoff(time.Millisecond), write: b.settle, move: b.move}
 	return b
 }
 
@@ -109,10 +110,11 @@ func (b *bench) reread(_ context.Context, ids []int64) (page, error) {
 	return p, nil
 }
 
-func (b *bench) remove(_ context.Context, events []identity) error {
+func (b *bench) settle(_ context.Context, news acknowledged) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, each := range events {
+	b.news = append(b.news, news)
+	for _, each := range news.events {
 		delete(b.table, each.id)
 		b.settled = append(b.settled, each.id)
 	}
@@ -145,7 +147,7 @@ func (b *bench) run(t *testing.T, batches ...[]Event) {
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		defer close(settlements)
-		b.dispatcher.run(ctx, ctx, in)
+		assert.NoError(t, b.dispatcher.run(ctx, ctx, in))
 	})
 	wait.Go(func() { assert.NoError(t, b.settler.run(context.WithoutCancel(ctx), settlements)) })
 	var flights []*flight

@@ -152,10 +152,11 @@ func (each gap) without(seen []int64) []gap {
 	return rest
 }
 
-// shed gives all gaps up to the sweep when they have become too many.
+// shed gives the gaps that wait up to the sweep when they have become too many. Those that were never looked at stay: at
+// the beginning of a session they are all that lies between the receipts.
 func (g *gaps) shed() {
-	if len(g.unread)+len(g.waiting) > maxGaps {
-		g.unread, g.waiting = nil, nil
+	if len(g.waiting) > maxGaps {
+		g.waiting = nil
 		g.overflow = g.round
 	}
 }

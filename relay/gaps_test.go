@@ -84,6 +84,8 @@ func TestTooManyGapsAreLeftToTheSweep(t *testing.T) {
 	for i := range int64(maxGaps + 1) {
 		g.miss(2*i+1, 2*i+1)
 	}
+	require.Len(t, g.nextRound([]string{"3/1"}, maxGaps+1), maxGaps+1, "each is looked at once, whatever their number")
+	g.endRound(maxGaps+1, nil, math.MaxInt64)
 	require.Empty(t, g.nextRound([]string{"3/1"}, 10))
 	require.Zero(t, g.len(), "memory is bounded")
 	require.True(t, g.any())

@@ -129,6 +129,18 @@ func (l *lanes) leave(each *lane, id int64) {
 	}
 }
 
+// cut takes the events behind id out of a lane, for good, and returns how many they were.
+func (l *lanes) cut(each *lane, id int64) int {
+	at, found := slices.BinarySearch(each.ids, id)
+	at += count(found)
+	later := each.ids[at:]
+	for _, id := range later {
+		l.parked.remove(id)
+	}
+	each.ids = each.ids[:at]
+	return len(later)
+}
+
 // nextDue returns when the next lane is due; false if none waits.
 func (l *lanes) nextDue() (time.Time, bool) {
 	if len(l.byDue) == 0 {
@@ -216,12 +228,16 @@ func (p *parkedIDs) snapshot() map[int64]struct{} {
 	return copied
 }
 
-// least returns the lowest id, or or if there is none.
-func (p *parkedIDs) least(or int64) int64 {
+// before returns how many ids are lower than low, and the least of them; 0 if there is none.
+func (p *parkedIDs) before(low int64) (n int, least int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id := range p.ids {
-		or = min(or, id)
+		if id < low {
+			if n++; n == 1 || id < least {
+				least = id
+			}
+		}
 	}
-	return or
+	return n, least
 }

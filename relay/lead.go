@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +47,15 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	if err := r.waitForLock(ctx, conn); err != nil {
 		return err
 	}
+	warnings, err := Warnings(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("look for oddities: %w", err)
+	}
+	r.track.warned(warnings)
 	r.track.databaseWorks(leading)
 	r.track.enter(StateLeading)
 	r.metrics.sessions.Inc()
-	return r.pipeline(ctx, until, conn)
+	return r.session(ctx, until, conn)
 }
 
 // waitForLock returns when this session leads.
@@ -77,16 +83,84 @@ func tryLock(ctx context.Context, conn *pgxpool.Conn) (got bool, err error) {
 	return got, err
 }
 
+// session is what a leader does with its database session: it measures from the beginning, purges, makes Postgres and the
+// stream agree, and then publishes.
+func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn) error {
+	// The epoch is read before anything that it speaks of.
+	epoch, err := queryOne[int64](ctx, conn, "select epoch from outbox.control")
+	if err != nil {
+		return fmt.Errorf("read the epoch: %w", err)
+	}
+	keys, err := readHeldKeys(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("read the held keys: %w", err)
+	}
+	if r.cfg.AfterDeadLetter != HoldKey {
+		keys = nil
+	}
+	r.parked.Store(newParkedIDs())
+	r.held.Store(newHeldKeys(keys))
+	purge := purger{pool: r.pool, retention: r.cfg.Retention, track: r.track, metrics: r.metrics}
+
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.measureLoop(running, epoch) })
+	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
+	group.Go(func() error {
+		at, state, err := r.reconcile(running, conn)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return r.watchLoop(running, state) })
+		return r.pipeline(running, until, conn, at, state.Last)
+	})
+	return group.Wait()
+}
+
+// reconcile makes Postgres and the stream agree, see [reconciler], and tries until it is done. Meanwhile the session is proved
+// alive.
+func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, StreamState, error) {
+	ledger, ok := r.publisher.(Ledger)
+	if !ok {
+		return place{broker: r.publisher.Name()}, StreamState{}, nil
+	}
+	work := reconciler{ledger: ledger, broker: r.publisher.Name(), heal: r.cfg.Heal, track: r.track}
+	retry := r.cfg.newBackoff(brokerPauseMax)
+	for {
+		at, state, err := work.run(ctx, conn)
+		var database *databaseError
+		switch {
+		case err == nil:
+			r.track.brokerAnswered(BrokerOK, nil)
+			return at, state, nil
+		case ctx.Err() != nil:
+			return at, state, context.Cause(ctx)
+		case errors.As(err, &database):
+			return at, state, fmt.Errorf("make the outbox and the stream agree: %w", err)
+		}
+		r.track.brokerAnswered(stateOf(err), err)
+		wait := retry.NextBackOff()
+		if stateOf(err) == BrokerMisconfigured {
+			wait = misconfiguredPause
+		}
+		pause(ctx, wait)
+		if err := prove(ctx, conn); err != nil {
+			return at, state, fmt.Errorf("prove the session: %w", err)
+		}
+	}
+}
+
 // pipeline runs the loops: read ahead, publish, settle behind. The publish loop takes one batch while the reader holds the
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
-func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn) error {
-	parked := newParkedIDs()
-	r.parked.Store(parked)
-	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, &r.low)
+func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn, at place, last uint64) error {
+	parked, held := r.parked.Load(), r.held.Load()
+	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low)
+	if err := read.rebuild(ctx); err != nil {
+		return fmt.Errorf("read the receipts: %w", err)
+	}
 	batches := make(chan batch)
 	settlements := make(chan settlement, 16)
-	dispatch := r.newDispatcher(parked, settlements)
-	settle := r.newSettler(parked)
+	dispatch := r.newDispatcher(parked, held, settlements)
+	settle := r.newSettler(parked, at, last)
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -95,37 +169,40 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	})
 	group.Go(func() error {
 		defer close(settlements)
-		dispatch.run(running, until.publish, batches)
-		return nil
+		return dispatch.run(running, until.publish, batches)
 	})
 	group.Go(func() error {
 		err := settle.run(until.settle, settlements)
 		if err != nil {
-			r.log.Warn("the database did not take everything that the broker has stored; the next relay publishes it again, with the same ids", zap.Error(err))
+			r.log.Warn("the database did not take everything that the broker has stored; the next relay looks for it in the stream", zap.Error(err))
 		}
 		for range settlements {
 		}
 		return err
 	})
-	group.Go(func() error { return r.measureLoop(running) })
 	return group.Wait()
 }
 
-func (r *Relay) newDispatcher(parked *parkedIDs, out chan<- settlement) *dispatcher {
+func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- settlement) *dispatcher {
 	return &dispatcher{
 		cfg: r.cfg, publisher: r.publisher, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
 			return readIDs(ctx, r.pool, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
 		},
-		lanes: newLanes(parked, r.cfg.newLaneBackoff), size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
+		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 
-func (r *Relay) newSettler(parked *parkedIDs) *settler {
+func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64) *settler {
+	write := (&receipts{pool: r.pool, span: min(receiptSpan, r.cfg.Retention/10)}).write
+	if r.cfg.Retention == 0 {
+		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.pool, news) }
+	}
+	hold := r.cfg.AfterDeadLetter == HoldKey
 	return &settler{
-		remove: func(ctx context.Context, stored []identity) error { return deleteEvents(ctx, r.pool, stored) },
-		move:   func(ctx context.Context, dead []deadLetter) error { return buryEvents(ctx, r.pool, dead) },
-		track:  r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
+		write: write, place: at, last: last,
+		move:  func(ctx context.Context, dead []deadLetter) error { return buryEvents(ctx, r.pool, dead, hold) },
+		track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -17,10 +18,12 @@ const (
 const measuring = "measure the backlog"
 
 // measureLoop keeps the backlog, the lag, the clock and the broker's state true while this relay leads. A failure is no
-// reason to stop.
-func (r *Relay) measureLoop(ctx context.Context) error {
+// reason to stop; that everything must be read again is, and so is a stream that has lost events.
+func (r *Relay) measureLoop(ctx context.Context, epoch int64) error {
 	for {
-		r.measure(ctx)
+		if err := r.measure(ctx, epoch); err != nil {
+			return err
+		}
 		r.askBroker(ctx)
 		if !pause(ctx, measureInterval) {
 			return nil
@@ -28,19 +31,30 @@ func (r *Relay) measureLoop(ctx context.Context) error {
 	}
 }
 
-func (r *Relay) measure(ctx context.Context) {
+// measure returns an error only if the session has to begin anew.
+func (r *Relay) measure(ctx context.Context, epoch int64) error {
 	began := time.Now()
-	low := r.parked.Load().least(r.low.Load())
-	b, now, err := readBacklog(ctx, r.pool, low)
+	low := r.low.Load()
+	parked, oldest := r.parked.Load().before(low)
+	heldKeys, heldEvents := r.held.Load().count()
+	m, err := measureBacklog(ctx, r.pool, waiting{low: low, events: parked + heldEvents, oldest: oldest})
 	switch {
 	case ctx.Err() != nil:
+		return nil
 	case err != nil:
 		r.track.databaseFailed(measuring, err)
-	default:
-		r.clock.set(now, began, time.Now())
-		r.track.measured(b)
-		r.track.databaseWorks(measuring)
+		return nil
 	}
+	r.clock.set(m.now, began, time.Now())
+	r.track.measured(m.backlog, heldKeys, heldEvents)
+	r.track.databaseWorks(measuring)
+	switch {
+	case m.epoch != epoch:
+		return fmt.Errorf("%w: outbox.control says so", errAgain)
+	case m.drawn < low-1:
+		return fmt.Errorf("%w: the sequence of ids has gone back to %d, behind id %d", errAgain, m.drawn, low-1)
+	}
+	return nil
 }
 
 // askBroker asks a broker for its health that has had nothing to do for a while.
@@ -54,4 +68,38 @@ func (r *Relay) askBroker(ctx context.Context) {
 	if err := connector.Connect(ctx); ctx.Err() == nil {
 		r.track.brokerAnswered(stateOf(err), err)
 	}
+}
+
+// ledgerInterval is how often the leader compares the stream with what is known of it.
+const ledgerInterval = 10 * time.Second
+
+// watchLoop notices a stream that loses events while nothing is published, or loses them at its beginning. It returns only
+// when the session has to begin anew, or when ctx ends. The broker's errors are the publish loop's matter.
+func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
+	ledger, ok := r.publisher.(Ledger)
+	for ok && pause(ctx, ledgerInterval) {
+		state, err := inspect(ctx, ledger)
+		if err != nil {
+			continue
+		}
+		if !state.Continues(accepted) {
+			return fmt.Errorf("%w: %w", errAgain, ErrRewound)
+		}
+		accepted = state
+		lost, gone := purgedByHand(place{broker: r.publisher.Name(), stream: state.Stream, incarnation: state.Incarnation}, state)
+		if !gone || r.cfg.Heal == HealOff {
+			continue
+		}
+		events, err := countLost(ctx, r.pool, lost)
+		if err == nil && events > 0 && (r.cfg.Heal == HealAuto || r.track.isNewLoss(describePurge(state))) {
+			return fmt.Errorf("%w: %w", errAgain, ErrRewound)
+		}
+	}
+	return nil
+}
+
+func inspect(ctx context.Context, ledger Ledger) (StreamState, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return ledger.Inspect(ctx)
 }

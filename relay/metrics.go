@@ -20,6 +20,13 @@ type metrics struct {
 	buried      *prometheus.CounterVec
 	sweepFound  prometheus.Counter
 	sessions    prometheus.Counter
+	purged      prometheus.Counter
+	heldKeys    prometheus.Gauge
+	heldEvents  prometheus.Gauge
+	losses      prometheus.Counter
+	healed      prometheus.Counter
+	lookedUp    prometheus.Counter
+	recovered   prometheus.Counter
 	publishTime prometheus.Histogram
 	endToEnd    prometheus.Histogram
 }
@@ -55,6 +62,13 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		retried:     counter("retried_total", "Events that were sent again."),
 		sweepFound:  counter("sweep_found_total", "Events found only by the safety sweep; should stay 0."),
 		sessions:    counter("sessions_total", "Database sessions in which this relay became the leader."),
+		purged:      counter("purged_total", "Acknowledged events that were removed after their retention."),
+		heldKeys:    gauge("held_keys", "Keys that wait until a dead letter of theirs is retried or discarded."),
+		heldEvents:  gauge("held_events", "Events that wait for such a key."),
+		losses:      counter("stream_losses_total", "How often the stream was found to have lost acknowledged events; should stay 0."),
+		healed:      counter("healed_events_total", "Events published again because the stream had lost them; a consumer may see them twice."),
+		lookedUp:    counter("takeover_read_total", "Places of the stream that were read after a takeover."),
+		recovered:   counter("takeover_found_total", "Events found there that an earlier relay had published without settling them."),
 		publishTime: seconds("publish_seconds", "Time of one publish call, a batch, until the broker answered."),
 		endToEnd:    seconds("end_to_end_seconds", "Time from an event's insert to its acknowledgement, by the database's clock."),
 		buried: labelled.NewCounterVec(prometheus.CounterOpts{

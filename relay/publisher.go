@@ -44,13 +44,20 @@ type Connector interface {
 	Connect(ctx context.Context) error
 }
 
+// KeyHolder is an optional part of a [Publisher]. A relay that holds the key of a dead letter tells it so before the first
+// Publish: then no later event of a key may be stored behind a [PermanentError] either, in the same call.
+type KeyHolder interface {
+	HoldKeys()
+}
+
 // Outcome is what a publisher knows of one event after Publish. The zero value means: nothing is known.
 type Outcome struct {
 	// Stored says that the broker acknowledged the event; only then is the row settled.
 	Stored bool
 	// Duplicate says, of a Stored event, that the broker already had it and stored nothing new.
 	Duplicate bool
-	// Sequence is the place of a Stored event in the broker's stream; 0 where the broker did not tell it.
+	// Sequence is a place in the broker's stream: of a Duplicate its own, of any other Stored event its own or a later one.
+	// It is 0 where the broker did not tell it.
 	Sequence uint64
 	// Err says why the broker did not take this event. A [PermanentError] makes it a dead letter; a [ThrottledError]
 	// delays its key without spending an attempt; every other error delays its key and spends an attempt. It is

@@ -16,7 +16,7 @@ const (
 )
 
 // reader finds the events to publish, each once, in order. Its state is good for one database session: a new
-// session may speak to another server, so it starts again from the whole table. See doc.go for the rules.
+// session may speak to another server, so it starts again from the whole table, see [reader.rebuild]. See doc.go for the rules.
 type reader struct {
 	db      Queryer
 	max     limits
@@ -25,14 +25,29 @@ type reader struct {
 	gaps    *gaps
 	flights []*flight // batches handed out that may have unsettled events
 	parked  *parkedIDs
+	held    *heldKeys
 
 	// low is the least id that may be unsettled, for the measurement of the backlog; others read it.
 	low *atomic.Int64
 }
 
-func newReader(db Queryer, max limits, parked *parkedIDs, low *atomic.Int64) *reader {
+func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64) *reader {
 	low.Store(0)
-	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, low: low}
+	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, held: held, low: low}
+}
+
+// rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
+// before it is a gap. So no acknowledged row is read again, however many are retained.
+func (r *reader) rebuild(ctx context.Context) error {
+	covered, err := readReceipts(ctx, r.db)
+	if err != nil || len(covered) == 0 {
+		return err
+	}
+	r.head = covered[len(covered)-1].last
+	for _, each := range between(covered, r.head) {
+		r.gaps.miss(each.first, each.last)
+	}
+	return nil
 }
 
 // next returns the events that can be published now, by id; none if there is nothing new.
@@ -118,28 +133,43 @@ func (r *reader) forgetLanded() {
 	r.low.Store(low)
 }
 
-// sweep looks for events behind the head that nobody has on hand, and returns how many it found; the next read
-// delivers them. It should never find any: it is the net under the reader.
+// sweep looks for events behind the head that have no receipt and that nobody has on hand, and returns how many it found; the
+// next read delivers them. It should never find any: it is the net under the reader.
 func (r *reader) sweep(ctx context.Context) (found int, err error) {
-	// What is on its way is listed before the snapshot: an event that is settled later is known, one that was settled
-	// before is gone.
+	// What is on its way is listed before the snapshots: an event that is settled later is known, one that was settled
+	// before has a receipt or is gone.
 	r.forgetLanded()
 	parked := r.parked.snapshot()
-	for from := int64(math.MinInt64); ; {
-		ids, err := readSweep(ctx, r.db, from, r.head, sweepPage)
+	covered, err := readReceipts(ctx, r.db)
+	if err != nil {
+		return 0, err
+	}
+	for look := range slices.Chunk(between(covered, r.head), maxLooks) {
+		n, err := r.sweepSpans(ctx, look, parked)
+		found += n
 		if err != nil {
 			return found, err
 		}
-		for _, id := range ids {
-			if !r.knows(id, parked) {
-				r.gaps.miss(id, id)
+	}
+	return found, nil
+}
+
+func (r *reader) sweepSpans(ctx context.Context, look []span, parked map[int64]struct{}) (found int, err error) {
+	for {
+		events, err := readSweep(ctx, r.db, look, sweepPage)
+		if err != nil {
+			return found, err
+		}
+		for _, each := range events {
+			if !r.held.has(each.Key) && !r.knows(each.ID, parked) {
+				r.gaps.miss(each.ID, each.ID)
 				found++
 			}
 		}
-		if len(ids) < sweepPage {
+		if len(events) < sweepPage {
 			return found, nil
 		}
-		from = ids[len(ids)-1] + 1
+		look = behind(look, events[len(events)-1].ID)
 	}
 }
 

@@ -37,6 +37,7 @@ type Relay struct {
 	clock     clock
 	low       atomic.Int64 // the least id that may be unsettled
 	parked    atomic.Pointer[parkedIDs]
+	held      atomic.Pointer[heldKeys]
 }
 
 // New returns a relay that is ready to [Relay.Run]. It reports every problem of cfg, joined, and connects to nothing.
@@ -50,6 +51,9 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	log := opts.Logger
 	if log == nil {
 		log = zap.NewNop()
+	}
+	if holder, ok := opts.Publisher.(KeyHolder); ok && cfg.AfterDeadLetter == HoldKey {
+		holder.HoldKeys()
 	}
 	m := newMetrics(opts.Registerer, opts.Publisher.Name())
 	return &Relay{
@@ -75,6 +79,11 @@ func (r *Relay) Run(ctx context.Context) error {
 			break
 		}
 		r.track.enter(StateConnecting)
+		if errors.Is(err, errAgain) {
+			r.log.Info("reading the outbox from its beginning", zap.NamedError("cause", err))
+			pause(ctx, r.cfg.BackoffMin)
+			continue
+		}
 		r.track.databaseFailed(leading, err)
 		if time.Since(began) > time.Minute {
 			retry.Reset()

@@ -7,7 +7,7 @@ import (
 
 // retryLanes publishes what is due in the lanes, and returns a channel that wakes the loop for the next; nil if no lane waits.
 func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Time {
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && d.rewound == nil {
 		due, waits := d.lanes.nextDue()
 		if !waits {
 			return nil
@@ -89,7 +89,7 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome) {
 		event, outcome := &events[i], &outcomes[i]
 		switch {
 		case outcome.Stored:
-			news.stored = append(news.stored, identityOf(event))
+			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
 		case outcome.Err == nil || !d.refused(event, nil, outcome.Err, now, &news):

@@ -10,6 +10,11 @@ import (
 const (
 	// settleEvents is the most events of one settling statement, roughly.
 	settleEvents = 8192
+	// settleLinger is how long an acknowledged event waits for others to be settled with it. It saves most of the commits
+	// while few events come, and costs nothing but a longer look into the stream after a crash.
+	settleLinger = 50 * time.Millisecond
+	// receiptSpan is for how long a receipt is extended instead of followed by another.
+	receiptSpan = 10 * time.Second
 	// maxUnburied is how many dead letters may wait for a database that refuses them before everything waits with them.
 	maxUnburied = 1000
 )
@@ -17,17 +22,24 @@ const (
 // settler writes outcomes back to Postgres, behind the publish loop. Its context outlives the stop of the relay, so that what
 // the broker acknowledged is not forgotten.
 type settler struct {
-	remove  func(context.Context, []identity) error   // takes stored events out of the table
+	write   settleFunc                                // settles stored events
 	move    func(context.Context, []deadLetter) error // takes dead letters to their table
+	place   place                                     // where events are stored
+	last    uint64                                    // the last sequence that is settled
 	track   *tracker
 	parked  *parkedIDs
 	backoff *backoff.ExponentialBackOff
 
 	stored  []identity
+	first   uint64       // the least sequence of a stored event that the broker had already; 0 if there was none
+	highest uint64       // the highest sequence of a stored event
 	origins []settlement // where the stored events came from
 	dead    []deadLetter
 	buryAt  time.Time // when dead letters that Postgres refused are tried again
 }
+
+// settleFunc settles events in the database.
+type settleFunc func(context.Context, acknowledged) error
 
 // run settles until in is closed and everything is written, or until ctx ends.
 func (s *settler) run(ctx context.Context, in <-chan settlement) error {
@@ -38,7 +50,7 @@ func (s *settler) run(ctx context.Context, in <-chan settlement) error {
 				return s.flush(ctx)
 			}
 			s.take(next)
-			s.takeMore(in)
+			s.takeMore(ctx, in)
 		case <-s.buryAgain():
 		}
 		if err := s.flush(ctx); err != nil {
@@ -55,8 +67,10 @@ func (s *settler) buryAgain() <-chan time.Time {
 	return time.After(time.Until(s.buryAt))
 }
 
-// takeMore adds what is already waiting, so that many small batches become one transaction.
-func (s *settler) takeMore(in <-chan settlement) {
+// takeMore waits a moment for more, so that many small batches become one transaction. The end of in ends the wait.
+func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
+	linger := time.NewTimer(settleLinger)
+	defer linger.Stop()
 	for len(s.stored) < settleEvents {
 		select {
 		case next, open := <-in:
@@ -64,7 +78,9 @@ func (s *settler) takeMore(in <-chan settlement) {
 				return // run finds it closed too
 			}
 			s.take(next)
-		default:
+		case <-linger.C:
+			return
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -74,12 +90,26 @@ func (s *settler) take(next settlement) {
 	s.stored = append(s.stored, next.stored...)
 	s.origins = append(s.origins, next)
 	s.dead = append(s.dead, next.dead...)
+	s.highest = max(s.highest, next.highest)
+	if next.earliest > 0 && (s.first == 0 || next.earliest < s.first) {
+		s.first = next.earliest
+	}
+}
+
+// acknowledged returns what is to be settled. What the broker has not told lies behind the last sequence that was settled, for it
+// was published after that.
+func (s *settler) acknowledged() acknowledged {
+	first := s.last + 1
+	if s.first > 0 {
+		first = min(first, s.first)
+	}
+	return acknowledged{events: s.stored, place: s.place, first: first, last: max(s.last, s.highest)}
 }
 
 // flush writes what was taken, trying until it is done or ctx ends.
 func (s *settler) flush(ctx context.Context) error {
 	for {
-		err := s.write(ctx)
+		err := s.writeAll(ctx)
 		if err == nil {
 			s.backoff.Reset()
 			return nil
@@ -90,7 +120,7 @@ func (s *settler) flush(ctx context.Context) error {
 	}
 }
 
-func (s *settler) write(ctx context.Context) error {
+func (s *settler) writeAll(ctx context.Context) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -100,15 +130,17 @@ func (s *settler) write(ctx context.Context) error {
 	return nil
 }
 
-// settle removes the acknowledged events from the table.
+// settle writes that the stored events are acknowledged.
 func (s *settler) settle(ctx context.Context) error {
 	if len(s.stored) == 0 {
 		return nil
 	}
-	if err := s.remove(ctx, s.stored); err != nil {
+	news := s.acknowledged()
+	if err := s.write(ctx, news); err != nil {
 		s.track.databaseFailed("settle events", err)
 		return err
 	}
+	s.last, s.first, s.highest = news.last, 0, 0
 	s.track.databaseWorks("settle events")
 	for _, each := range s.origins {
 		for _, event := range each.stored {

@@ -25,11 +25,11 @@ func TestSettlerTriesUntilTheDatabaseTakesIt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, []Event{event(1, ""), event(2, "")})
 	var failures atomic.Int32
-	b.settler.remove = func(ctx context.Context, events []identity) error {
+	b.settler.write = func(ctx context.Context, news acknowledged) error {
 		if failures.Add(1) <= 5 {
 			return errors.New("connection refused")
 		}
-		return b.remove(ctx, events)
+		return b.settle(ctx, news)
 	}
 	in := make(chan settlement, 2)
 	flying := newFlight([]Event{event(1, ""), event(2, "")})
@@ -45,7 +45,7 @@ func TestSettlerTriesUntilTheDatabaseTakesIt(t *testing.T) {
 func TestSettlerGivesUpWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
-	b.settler.remove = func(context.Context, []identity) error { return errors.New("connection refused") }
+	b.settler.write = func(context.Context, acknowledged) error { return errors.New("connection refused") }
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	in := make(chan settlement, 1)

@@ -38,9 +38,24 @@ type Status struct {
 	Duplicates  uint64       `json:"duplicates"`   // of those, how many the broker already had
 	Retried     uint64       `json:"retried"`      // events that were sent again
 	DeadLetters uint64       `json:"dead_letters"` // events moved to outbox.dead_letters, since this process started
+	// HeldKeys and HeldEvents are keys, and events of theirs, that wait until a dead letter is retried or discarded.
+	HeldKeys   int `json:"held_keys"`
+	HeldEvents int `json:"held_events"`
+	// Loss is the last time that the stream was found to have lost acknowledged events; nil if it never was.
+	Loss *Loss `json:"loss,omitempty"`
+	// Warnings are what an operator should know of the table of events, a sentence each.
+	Warnings []string `json:"warnings,omitempty"`
 	// DelayedError is why, for the one that failed last.
 	DelayedError string `json:"delayed_error,omitempty"`
 	Delayed      int    `json:"delayed"` // events waiting because their key waits for a retry
+}
+
+// Loss is one time that a stream was found to have lost events which it had acknowledged.
+type Loss struct {
+	At     time.Time `json:"at"`
+	Cause  string    `json:"cause"`  // in one sentence
+	Healed bool      `json:"healed"` // whether Events are published again
+	Events int64     `json:"events"` // lost events that are retained; those whose retention is over cannot be counted
 }
 
 // BrokerStatus is the part of [Status] that speaks of the broker.

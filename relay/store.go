@@ -25,8 +25,6 @@ var (
 	writersSQL string
 	//go:embed sql/sweep.sql
 	sweepSQL string
-	//go:embed sql/settle.sql
-	settleSQL string
 	//go:embed sql/bury.sql
 	burySQL string
 	//go:embed sql/backlog.sql
@@ -40,6 +38,8 @@ const (
 	// walkTimeout bounds one that may have to walk over dead rows: where a transaction somewhere holds back vacuum, there
 	// can be many millions of them, and giving up halfway would mean to begin again for ever.
 	walkTimeout = 5 * time.Minute
+	// purgeTimeout bounds one step of the purge, which can be done again at any time.
+	purgeTimeout = 10 * time.Second
 )
 
 // Queryer runs statements: a *pgxpool.Pool, a *pgxpool.Conn or a *pgx.Conn.
@@ -141,30 +141,28 @@ func readWriters(ctx context.Context, db Queryer) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-func readSweep(ctx context.Context, db Queryer, from, to int64, max int) ([]int64, error) {
+// swept is an event that the safety sweep came upon.
+type swept struct {
+	ID  int64
+	Key string
+}
+
+func readSweep(ctx context.Context, db Queryer, look []span, max int) ([]swept, error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, sweepSQL, from, to, max)
+	first, last := make([]int64, len(look)), make([]int64, len(look))
+	for i, each := range look {
+		first[i], last[i] = each.first, each.last
+	}
+	rows, err := db.Query(ctx, sweepSQL, first, last, max)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[swept])
 }
 
-// deleteEvents settles acknowledged events.
-func deleteEvents(ctx context.Context, db Queryer, stored []identity) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	ids, eventIDs := make([]int64, len(stored)), make([][16]byte, len(stored))
-	for i, each := range stored {
-		ids[i], eventIDs[i] = each.id, each.eventID
-	}
-	_, err := db.Exec(ctx, settleSQL, ids, eventIDs)
-	return err
-}
-
-// buryEvents moves events to outbox.dead_letters.
-func buryEvents(ctx context.Context, db Queryer, dead []deadLetter) error {
+// buryEvents moves events to outbox.dead_letters. With hold, their keys are held from then on.
+func buryEvents(ctx context.Context, db Queryer, dead []deadLetter, hold bool) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	n := len(dead)
@@ -176,6 +174,6 @@ func buryEvents(ctx context.Context, db Queryer, dead []deadLetter) error {
 		reasons[i], texts[i], attempts[i] = string(each.reason), each.text, int32(min(each.attempts, 1<<30))
 		first[i], last[i] = each.firstFailed, each.lastFailed
 	}
-	_, err := db.Exec(ctx, burySQL, ids, eventIDs, reasons, texts, attempts, first, last)
+	_, err := db.Exec(ctx, burySQL, ids, eventIDs, reasons, texts, attempts, first, last, hold)
 	return err
 }

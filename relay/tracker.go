@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,13 +203,74 @@ func (t *tracker) delayed(events int) {
 	t.metrics.delayed.Set(float64(events))
 }
 
-func (t *tracker) measured(b Backlog) {
+func (t *tracker) measured(b Backlog, heldKeys, heldEvents int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status.Backlog = b
+	t.status.HeldKeys, t.status.HeldEvents = heldKeys, heldEvents
 	t.metrics.backlog.Set(float64(b.Events))
 	t.metrics.lag.Set(b.Lag)
 	t.metrics.deadLetters.Set(float64(b.DeadLetters))
+	t.metrics.heldKeys.Set(float64(heldKeys))
+	t.metrics.heldEvents.Set(float64(heldEvents))
+}
+
+// lookedUp notes what a look into the tail of the stream has found after a takeover.
+func (t *tracker) lookedUp(read uint64, found int64, took time.Duration) {
+	t.metrics.lookedUp.Add(float64(read))
+	t.metrics.recovered.Add(float64(found))
+	t.log.Info("looked for events that were published and not settled", zap.Uint64("read", read), zap.Int64("found", found),
+		zap.Duration("took", took))
+}
+
+// healed notes that lost events are published again.
+func (t *tracker) healed(cause string, again, survived int64, took time.Duration) {
+	t.lost(Loss{Cause: cause, Healed: true, Events: again})
+	t.metrics.healed.Add(float64(again))
+	t.log.Error("the stream has lost acknowledged events; those that are retained are published again", zap.String("cause", cause),
+		zap.Int64("events", again), zap.Int64("still_stored", survived), zap.Duration("took", took))
+}
+
+// lossSeen notes a loss that is not healed.
+func (t *tracker) lossSeen(cause string, events int64, report bool) {
+	if !report {
+		t.log.Info("the stream has lost acknowledged events, which relay.heal says to leave alone", zap.String("cause", cause),
+			zap.Int64("retained_events", events))
+		return
+	}
+	if !t.isNewLoss(cause) {
+		return
+	}
+	t.lost(Loss{Cause: cause, Events: events})
+	t.log.Error("the stream has lost acknowledged events; set relay.heal to auto, or run: outbox-relay verify --repair",
+		zap.String("cause", cause), zap.Int64("retained_events", events))
+}
+
+// warned notes what an operator should know of the outbox.
+func (t *tracker) warned(warnings []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, warning := range warnings {
+		if !slices.Contains(t.status.Warnings, warning) {
+			t.log.Warn(warning)
+		}
+	}
+	t.status.Warnings = warnings
+}
+
+// isNewLoss reports whether a loss was not noted yet.
+func (t *tracker) isNewLoss(cause string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status.Loss == nil || t.status.Loss.Cause != cause
+}
+
+func (t *tracker) lost(loss Loss) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	loss.At = time.Now().UTC()
+	t.status.Loss = &loss
+	t.metrics.losses.Inc()
 }
 
 // snapshot returns the status with its verdict.

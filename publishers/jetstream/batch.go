@@ -71,7 +71,7 @@ func (b *batch) settle(ctx context.Context) error {
 		return b.call.sendKeyed(ctx, b.todo[:stored])
 	}
 	for _, i := range b.todo[:stored] {
-		b.call.decide(i, relay.Outcome{Stored: true})
+		b.call.stored(i, relay.Outcome{Sequence: b.last.Seq})
 	}
 	return nil
 }

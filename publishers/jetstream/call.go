@@ -28,6 +28,11 @@ type call struct {
 	held     map[string]int          // by key, the first delayed event: no later one may be stored in this call
 	barred   map[string]*deniedError // subjects that the user may not publish to
 	encoder  *encoder
+
+	holds   bool   // nothing of a key is stored behind an event that was refused for good either
+	before  uint64 // the last sequence of the stream before the call
+	highest uint64 // the highest sequence of an event that was stored
+	rewound bool   // an event got a sequence that was given before: the stream is not the one that it was
 }
 
 func newCall(l *link, events []relay.Event, outcomes []relay.Outcome) *call {
@@ -43,6 +48,16 @@ func (c *call) decide(i int, outcome relay.Outcome) {
 		c.outcomes[i], c.decided[i] = outcome, true
 		c.left--
 	}
+}
+
+// stored notes that an event is stored, at a sequence or before it; 0 where that is unknown.
+func (c *call) stored(i int, outcome relay.Outcome) {
+	if seq := outcome.Sequence; seq > 0 && !outcome.Duplicate {
+		c.highest = max(c.highest, seq)
+		c.rewound = c.rewound || seq <= c.before
+	}
+	outcome.Stored = true
+	c.decide(i, outcome)
 }
 
 // delay notes that an event could not be stored now. The later events of its key may not overtake it.
@@ -71,11 +86,20 @@ func (c *call) refused(i int, cause error) error {
 	case v.whole:
 		return v.err
 	case isPermanent(v.err):
-		c.decide(i, relay.Outcome{Err: v.err})
+		c.refuse(i, v.err)
 	default:
 		c.delay(i, v.err)
 	}
 	return nil
+}
+
+// refuse notes that an event is refused for good. Unless that holds its key, the later events of the key go on.
+func (c *call) refuse(i int, err error) {
+	if c.holds {
+		c.delay(i, err)
+		return
+	}
+	c.decide(i, relay.Outcome{Err: err})
 }
 
 // todo returns the events that can be sent now, in order.

@@ -90,7 +90,7 @@ func (c *call) check(ctx context.Context) error {
 		c.sizes[i] = size
 		switch {
 		case err != nil:
-			c.decide(i, relay.Outcome{Err: err})
+			c.refuse(i, err)
 		case !c.link.target.subjects.cover(c.events[i].Subject):
 			uncovered = append(uncovered, i)
 		}

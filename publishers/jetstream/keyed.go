@@ -145,7 +145,7 @@ func (k *keyed) take(msg *nats.Msg) {
 	}
 	k.landed(place)
 	if seq, ok := plainAnswer(msg.Data, k.plain); ok {
-		k.stored(place, relay.Outcome{Stored: true, Sequence: seq})
+		k.stored(place, relay.Outcome{Sequence: seq})
 		return
 	}
 	a, err := parseAnswer(msg)
@@ -159,7 +159,7 @@ func (k *keyed) take(msg *nats.Msg) {
 	case a.elsewhere(k.call.link.target.stream) != nil:
 		k.fail(place, a.elsewhere(k.call.link.target.stream))
 	default:
-		k.stored(place, relay.Outcome{Stored: true, Duplicate: a.Duplicate, Sequence: a.Seq})
+		k.stored(place, relay.Outcome{Duplicate: a.Duplicate, Sequence: a.Seq})
 	}
 }
 
@@ -180,14 +180,14 @@ func (k *keyed) landed(place int) {
 }
 
 func (k *keyed) stored(place int, outcome relay.Outcome) {
-	k.call.decide(k.todo[place], outcome)
+	k.call.stored(k.todo[place], outcome)
 	k.goOn(place)
 }
 
-// goOn lets the next event of the key follow one that is stored or refused for good.
+// goOn lets the next event of the key follow one that is stored or, unless that holds the key, refused for good.
 func (k *keyed) goOn(place int) {
 	outcome := k.call.outcomes[k.todo[place]]
-	if next := k.next[place]; next >= 0 && (outcome.Stored || isPermanent(outcome.Err)) {
+	if next := k.next[place]; next >= 0 && (outcome.Stored || isPermanent(outcome.Err) && !k.call.holds) {
 		k.ready = append(k.ready, next)
 	}
 }

@@ -7,8 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gameoutbox/relay/relay"
 )
 
 // restricted starts a server whose user "relay" has the given permissions, and whose user "admin" has all.
@@ -156,6 +154,6 @@ func TestPermissionIsGrantedLater(t *testing.T) {
 	require.NoError(t, s.running.ReloadOptions(options))
 	require.Eventually(t, func() bool {
 		outcomes, err := p.Publish(t.Context(), events)
-		return err == nil && outcomes[4] == (relay.Outcome{Stored: true})
+		return err == nil && outcomes[4].Stored
 	}, patience, 20*time.Millisecond)
 }

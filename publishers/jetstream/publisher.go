@@ -22,6 +22,9 @@ type Publisher struct {
 	trouble trouble
 	attempt attempt
 
+	baseline baseline
+	holds    bool // see HoldKeys
+
 	changed chan struct{}      // the connection was lost or made
 	ctx     context.Context    // ends with Close
 	cancel  context.CancelFunc //
@@ -38,6 +41,8 @@ type attempt struct {
 var (
 	_ relay.Publisher = (*Publisher)(nil)
 	_ relay.Connector = (*Publisher)(nil)
+	_ relay.KeyHolder = (*Publisher)(nil)
+	_ relay.Ledger    = (*Publisher)(nil)
 )
 
 // New returns a publisher for valid settings, see [Config.Validate]. It does not use the network yet.
@@ -56,6 +61,9 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 // Name implements [relay.Publisher].
 func (p *Publisher) Name() string { return "jetstream" }
 
+// HoldKeys implements [relay.KeyHolder].
+func (p *Publisher) HoldKeys() { p.holds = true }
+
 // Connect connects, and creates or checks the stream, within connect_timeout. An error wraps [relay.ErrUnavailable] or
 // [relay.ErrMisconfigured], or is that of ctx; the publisher can be used nevertheless, for it keeps trying in the background
 // and at each Publish. Without Connect, the first Publish connects.
@@ -71,9 +79,9 @@ func (p *Publisher) Connect(ctx context.Context) error {
 // refusal is not for good. An event whose subject the stream does not capture, or that the NATS user may not publish, has
 // an [relay.ErrMisconfigured] of its own.
 //
-// Duplicate and Sequence are known of events that are sent singly, which is each event for a server without fast ingest, a
-// batch of one, and a batch of duplicates alone. The acknowledgement of any other batch does not tell them, so there they
-// are false and 0.
+// Duplicate is known of events that are sent singly, which is each event for a server without fast ingest, a batch of one, and a
+// batch of duplicates alone. The acknowledgement of any other batch does not tell it, so there it is false; the sequence is
+// that of the end of the batch, or 0 where its end is unknown.
 func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.Outcome, error) {
 	outcomes := make([]relay.Outcome, len(events))
 	if err := ctx.Err(); err != nil || len(events) == 0 {
@@ -83,10 +91,20 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	if err != nil {
 		return outcomes, err
 	}
+	if err := p.baseline.check(l.target); err != nil {
+		return outcomes, err
+	}
 	// The client holds its lock while it writes to a server that does not read.
 	stop := context.AfterFunc(ctx, l.dialer.interrupt)
 	defer stop()
-	err = newCall(l, events, outcomes).send(ctx)
+	c := newCall(l, events, outcomes)
+	c.holds = p.holds
+	c.before = p.baseline.last()
+	err = c.send(ctx)
+	if p.baseline.raise(c.highest); c.rewound {
+		l.invalidate() // the next call finds out
+		p.baseline.doubt()
+	}
 	if ctx.Err() != nil && err != nil {
 		err = ctx.Err()
 	}

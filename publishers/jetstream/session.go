@@ -41,13 +41,13 @@ type session struct {
 	ticker *time.Ticker
 
 	mu         sync.Mutex
-	down       chan struct{} // closed when the connection is lost
-	target     *target       // nil until the stream was looked at through this connection
-	notFast    bool          // the server refused fast ingest through this connection
-	announced  bool          // the connection was logged
-	refusal    *deniedError  // the user may not subscribe to the inbox
-	onDenied   func(error)   // called for a refusal that concerns the API, while one looks at the stream
-	offlineErr error         // why the client does not get a new connection
+	down       chan struct{}         // closed when the connection is lost
+	target     *target               // nil until the stream was looked at through this connection
+	notFast    bool                  // the server refused fast ingest through this connection
+	announced  bool                  // the connection was logged
+	refusal    *deniedError          // the user may not subscribe to the inbox
+	watchers   map[*watcher]struct{} // told of a refusal that concerns the API, while one uses it
+	offlineErr error                 // why the client does not get a new connection
 }
 
 // open connects. It returns soon after ctx ends, also where the library does not know of ctx.
@@ -64,6 +64,8 @@ func open(ctx context.Context, cfg Config, log *zap.Logger, changed func()) (*se
 		denied:  make(chan *deniedError, replyQueue),
 		down:    make(chan struct{}),
 		ticker:  time.NewTicker(cfg.PublishTimeout / 4),
+
+		watchers: make(map[*watcher]struct{}),
 	}
 	if err := s.connect(ctx); err != nil {
 		s.ticker.Stop()
@@ -179,11 +181,10 @@ func (s *session) refused(denied *deniedError) {
 	if denied.what == "subscribe" {
 		s.refusal = denied
 	}
-	notify := s.onDenied
-	s.mu.Unlock()
-	if notify != nil {
-		notify(denied)
+	for each := range s.watchers {
+		each.cancel(denied) // does not block
 	}
+	s.mu.Unlock()
 }
 
 // checkConnected returns nil while there is a connection, and otherwise why there is none.

@@ -57,6 +57,7 @@ func (s *session) adopt(down <-chan struct{}, info *jsapi.StreamInfo) (*link, er
 	}
 	fast := info.Config.AllowBatchPublish && knowsFastIngest(s.nc.ConnectedServerVersion()) && !s.notFast
 	s.target = newTarget(info.Config, fast)
+	s.target.state = stateOf(info)
 	s.announce(info)
 	return &link{session: s, target: s.target, down: down}, nil
 }
@@ -109,19 +110,23 @@ func (s *session) lookAt(ctx context.Context) (*jsapi.StreamInfo, error) {
 	return info, unfit(info.Config)
 }
 
+// watcher ends a context when the server denies a permission for its API.
+type watcher struct{ cancel context.CancelCauseFunc }
+
 // watchDenied returns a context that ends, with the cause, when the server denies a permission for its API. It
 // would otherwise just not answer.
 func (s *session) watchDenied(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watcher{cancel}
 	s.mu.Lock()
-	s.onDenied = cancel
+	defer s.mu.Unlock()
+	s.watchers[w] = struct{}{}
 	if s.refusal != nil {
 		cancel(s.refusal)
 	}
-	s.mu.Unlock()
 	return ctx, func() {
 		s.mu.Lock()
-		s.onDenied = nil
+		delete(s.watchers, w)
 		s.mu.Unlock()
 		cancel(nil)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	jsapi "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gameoutbox/relay/relay"
 )
 
 // target is what the publisher needs to know of the stream.
@@ -13,6 +15,9 @@ type target struct {
 	subjects patterns
 	maxEvent int  // bytes of an event with its headers; 0 means no limit of the stream's own
 	fast     bool // events go by fast ingest
+
+	state   relay.StreamState // when the stream was looked at
+	checked bool              // the state was compared with what the relay knows; only Publish uses it
 }
 
 func newTarget(cfg jsapi.StreamConfig, fast bool) *target {

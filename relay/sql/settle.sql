@@ -1,6 +1,17 @@
--- Acknowledged events leave the table. An id alone does not name an event: a standby that was promoted after losing its last
--- transactions hands out the same ids again, so the row must carry the acknowledged event_id too.
-delete from outbox.events as event
-using unnest($1::bigint[], $2::uuid[]) as stored (id, event_id)
-where event.id = stored.id
-  and event.event_id = stored.event_id
+-- Acknowledged events leave the table at once: the ids $1 with the event_ids $2, stored by broker $3 in incarnation $5 of stream
+-- $4 up to sequence $6. An id alone does not name an event, see receipt.sql.
+with stored as (
+    select * from unnest($1::bigint[], $2::uuid[]) as s (id, event_id)
+), removed as (
+    delete from outbox.events as event
+    using stored
+    where event.id = stored.id
+      and event.event_id = stored.event_id
+)
+insert into outbox.positions as position (broker, stream, incarnation, last_sequence)
+values ($3, $4, $5, $6)
+on conflict (broker, stream) do update
+set incarnation = excluded.incarnation,
+    last_sequence = case when position.incarnation = excluded.incarnation
+                         then greatest(position.last_sequence, excluded.last_sequence) else excluded.last_sequence end,
+    settled_at = clock_timestamp()

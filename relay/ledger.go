@@ -1,0 +1,78 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gameoutbox/relay/outbox"
+)
+
+// Ledger is an optional part of a [Publisher] whose broker can be read back. With it the relay finds out after a crash what it
+// had published without settling it, and notices a stream that has lost what it acknowledged. Its methods may be called at any
+// time, also during a Publish.
+type Ledger interface {
+	// Inspect returns the state of the stream as it is now. It makes the stream ready first, as Publish does, and its errors are
+	// those of Publish: see [ErrUnavailable] and [ErrMisconfigured].
+	Inspect(ctx context.Context) (StreamState, error)
+
+	// Accept says that the relay has dealt with the stream in this state. From then on Publish makes sure that the stream
+	// goes on from there: once it does not, Publish sends nothing and returns an error that wraps [ErrRewound], until the
+	// next Accept. Before the first Accept nothing is made sure of.
+	Accept(state StreamState)
+
+	// Scan calls found for the relay's events that the stream holds, in the order of the stream. It leaves out what others
+	// have stored there. It ends with the error that found returns, or with one as those of Inspect.
+	Scan(ctx context.Context, scan Scan, found func(StoredEvent) error) error
+}
+
+// Scan says which part of a stream [Ledger].Scan reads.
+type Scan struct {
+	// First and Last are the sequences that bound it, both included. Last is not behind the end of the stream.
+	First, Last uint64
+	// Since leaves out what the stream stored before; the zero time leaves out nothing.
+	Since time.Time
+	// Payloads asks for whole events; without it Payload and Headers may be left empty, which is much cheaper.
+	Payloads bool
+}
+
+// StoredEvent is an event of the relay's as a stream holds it.
+type StoredEvent struct {
+	Sequence uint64
+	// ID and EventID are those of the event that was published.
+	ID       int64
+	EventID  outbox.ID
+	Subject  string
+	Key      string
+	Headers  map[string]string // the event's own
+	Payload  []byte
+	StoredAt time.Time // by the broker's clock
+}
+
+// StreamState describes a stream at one moment.
+type StreamState struct {
+	// Stream is its name.
+	Stream string
+	// Incarnation tells it from another stream of the same name that replaced it.
+	Incarnation string
+	// First and Last are the sequences of the first and the last event that it holds. After everything was removed, First is
+	// Last + 1. An empty stream that never held anything has 1 and 0.
+	First, Last uint64
+	// Expires says why the stream itself may have removed what lay before First, in words for an operator: a limit that is
+	// reached, consumption. It is empty if only a person can have done that.
+	Expires string
+	// MaxAge is after how long the stream drops an event; 0 means never.
+	MaxAge time.Duration
+	// DuplicateWindow is how long the stream recognises an event that it has stored.
+	DuplicateWindow time.Duration
+}
+
+// Continues reports whether a stream can have become what it is now by going on from an earlier state. If it cannot, it has lost
+// events that it acknowledged.
+func (s StreamState) Continues(earlier StreamState) bool {
+	return s.Incarnation == earlier.Incarnation && s.Last >= earlier.Last
+}
+
+// ErrRewound is wrapped by the error of a Publish that found a stream which does not go on from the state that was accepted, see
+// [Ledger]. The relay deals with what was lost, and accepts the new state.
+var ErrRewound = errors.New("the stream has lost acknowledged events")

@@ -1,0 +1,73 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// purgeEvents is about how many events one step of the purge removes: short enough to hold up no writer.
+	purgeEvents = 8192
+	// purgeInterval is the pause after a step that found little to do.
+	purgeInterval = time.Second
+	// purgeRestart is how often the purge looks at all receipts again, and not only at those behind the last one that it
+	// removed: it must not walk over the dead rows of its own past with every step.
+	purgeRestart = time.Minute
+)
+
+// What the loop does, in the words of the log.
+const purging = "purge settled events"
+
+// purger removes receipts and their rows after the retention.
+type purger struct {
+	pool      *pgxpool.Pool
+	retention time.Duration
+	track     *tracker
+	metrics   *metrics
+
+	after     int64 // the last receipt that was removed
+	restarted time.Time
+}
+
+// run owns the time: again at once while there is much to do, a pause otherwise, and growing ones while Postgres refuses.
+func (p *purger) run(ctx context.Context, retry interface {
+	NextBackOff() time.Duration
+	Reset()
+}) error {
+	for {
+		wait := purgeInterval
+		events, err := p.step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			p.track.databaseFailed(purging, err)
+			wait += retry.NextBackOff()
+		default:
+			retry.Reset()
+			p.track.databaseWorks(purging)
+			if events >= purgeEvents/2 {
+				continue
+			}
+		}
+		if !pause(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// step purges once and returns how many events went.
+func (p *purger) step(ctx context.Context) (int64, error) {
+	if time.Since(p.restarted) > purgeRestart {
+		p.after, p.restarted = 0, time.Now()
+	}
+	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents)
+	if err != nil {
+		return 0, err
+	}
+	p.after = last
+	p.metrics.purged.Add(float64(events))
+	return events, nil
+}

@@ -1,0 +1,180 @@
+package relay
+
+import (
+	"context"
+	_ "embed" // the statements are files, so that they can be read and tried as they are
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	//go:embed sql/read_receipts.sql
+	readReceiptsSQL string
+	//go:embed sql/receipt.sql
+	receiptSQL string
+	//go:embed sql/settle.sql
+	settleSQL string
+	//go:embed sql/purge.sql
+	purgeSQL string
+	//go:embed sql/unreceipt.sql
+	unreceiptSQL string
+	//go:embed sql/count_lost.sql
+	countLostSQL string
+	//go:embed sql/position.sql
+	positionSQL string
+	//go:embed sql/set_position.sql
+	setPositionSQL string
+)
+
+// place is where events were stored: the broker, and the stream as it was known then.
+type place struct{ broker, stream, incarnation string }
+
+// acknowledged is what one statement settles: events, and the sequences between which their stream holds them.
+type acknowledged struct {
+	events      []identity
+	place       place
+	first, last uint64
+}
+
+// columns returns the ids and the event ids as Postgres takes them.
+func (a acknowledged) columns() (ids []int64, eventIDs [][16]byte) {
+	ids, eventIDs = make([]int64, len(a.events)), make([][16]byte, len(a.events))
+	for i, each := range a.events {
+		ids[i], eventIDs[i] = each.id, each.eventID
+	}
+	return ids, eventIDs
+}
+
+// removeEvents settles events by deleting them.
+func removeEvents(ctx context.Context, db Queryer, a acknowledged) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	ids, eventIDs := a.columns()
+	_, err := db.Exec(ctx, settleSQL, ids, eventIDs, a.place.broker, a.place.stream, a.place.incarnation, int64(a.last))
+	return err
+}
+
+// writeReceipt settles events by a receipt. It extends the receipt extend if that is still there. It returns the receipt's id and
+// how many of the events were in the table.
+func writeReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (receipt, events int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	ids, eventIDs := a.columns()
+	rows, err := db.Query(ctx, receiptSQL, ids, eventIDs,
+		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&receipt, &events}, func() error { return nil })
+	return receipt, events, err
+}
+
+// readReceipts returns the ids that receipts cover.
+func readReceipts(ctx context.Context, db Queryer) ([]span, error) {
+	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, readReceiptsSQL)
+	if err != nil {
+		return nil, err
+	}
+	var spans []span
+	var each span
+	_, err = pgx.ForEachRow(rows, []any{&each.first, &each.last}, func() error {
+		if last := len(spans) - 1; last >= 0 && spans[last].last+1 == each.first {
+			spans[last].last = each.last // most receipts follow each other
+			return nil
+		}
+		spans = append(spans, each)
+		return nil
+	})
+	return union(spans), err
+}
+
+// purgeReceipts removes receipts behind id after that are older than retention, and their rows, up to about limit events. It
+// returns the last receipt that it removed, or after, and the number of events.
+func purgeReceipts(ctx context.Context, db Queryer, after int64, retention time.Duration, limit int) (last, events int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, purgeSQL, after, retention, limit)
+	if err != nil {
+		return after, 0, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&last, &events}, func() error { return nil })
+	return last, events, err
+}
+
+// loss says which part of a stream is gone. Receipts for it are void.
+type loss struct {
+	place  place
+	after  uint64 // what lay behind this sequence is gone
+	before uint64 // what lay before this sequence is gone
+	// Receipts that are younger than minAge are left alone, and so are, if it is not 0, those that are older than maxAge.
+	minAge, maxAge time.Duration
+}
+
+// voided is what [voidReceipts] did.
+type voided struct {
+	events      int64     // how many are to be published again, unless the stream holds them after all
+	first, last uint64    // the sequences between which the stream may hold some of them; only of the same incarnation
+	since       time.Time // when the first of them was settled
+}
+
+// voidReceipts takes back the receipts for what a stream has lost, and those for its other incarnations.
+func voidReceipts(ctx context.Context, db Queryer, l loss) (v voided, err error) {
+	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, unreceiptSQL, l.place.broker, l.place.stream, l.place.incarnation,
+		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge)
+	if err != nil {
+		return v, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&v.events, &v.first, &v.last, &v.since}, func() error { return nil })
+	return v, err
+}
+
+// countLost returns how many events [voidReceipts] would publish again.
+func countLost(ctx context.Context, db Queryer, l loss) (events int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
+	defer cancel()
+	return queryOne[int64](ctx, db, countLostSQL, l.place.broker, l.place.stream, l.place.incarnation,
+		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge)
+}
+
+// position is how far a stream was settled.
+type position struct {
+	incarnation string
+	last        uint64
+}
+
+// readPosition returns how far a stream was settled; false if it never was.
+func readPosition(ctx context.Context, db Queryer, broker, stream string) (p position, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, positionSQL, broker, stream)
+	if err != nil {
+		return p, false, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&p.incarnation, &p.last}, func() error {
+		found = true
+		return nil
+	})
+	return p, found, err
+}
+
+func writePosition(ctx context.Context, db Queryer, at place, last uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	_, err := db.Exec(ctx, setPositionSQL, at.broker, at.stream, at.incarnation, int64(last))
+	return err
+}
+
+// queryOne runs a statement that returns one value.
+func queryOne[T any](ctx context.Context, db Queryer, sql string, args ...any) (value T, err error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return value, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+}

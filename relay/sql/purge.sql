@@ -1,0 +1,20 @@
+-- Receipts behind id $1 that are older than $2 go, and their rows with them: up to about $3 events. Together, for a row without
+-- its receipt would be published again, and a receipt without its rows would cover ids that may be drawn again after a restore.
+with oldest as (
+    select id, events, settled_at, sum(events) over (order by id) - events as events_before
+    from (select id, events, settled_at from outbox.receipts where id > $1::bigint order by id limit 256) as first_receipts
+), due as (
+    select receipt.id, receipt.ids, receipt.events
+    from outbox.receipts as receipt
+    where receipt.id in (
+        select id from oldest where settled_at <= clock_timestamp() - $2::interval and events_before < $3::bigint)
+    order by receipt.id
+    for update skip locked
+), gone as (
+    delete from outbox.receipts as receipt using due where receipt.id = due.id
+), purged as (
+    delete from outbox.events as event
+    using (select lower(span) as first_id, upper(span) - 1 as last_id from due, unnest(due.ids) as span) as covered
+    where event.id between covered.first_id and covered.last_id
+)
+select coalesce(max(id), $1::bigint), coalesce(sum(events), 0)::bigint from due
