@@ -76,6 +76,7 @@ func rowCount(t testing.TB, pool *pgxpool.Pool, table string) (n int) {
 // stream is a JetStream stream of a test's own, as a client sees it that the project has not written.
 type stream struct {
 	url, name, subject string
+	window             time.Duration // duplicate window; 0 for the default
 }
 
 // newStream names a stream; the relay's publisher creates it. Its subjects begin with subject.
@@ -88,6 +89,9 @@ func (s stream) config() jetstream.Config {
 	cfg := jetstream.DefaultConfig()
 	cfg.NATSURL, cfg.StreamName, cfg.Subjects = s.url, s.name, []string{s.subject + ".>"}
 	cfg.ConnectTimeout, cfg.PublishTimeout = 2*time.Second, 2*time.Second
+	if s.window > 0 {
+		cfg.DuplicateWindow = s.window
+	}
 	return cfg
 }
 

@@ -18,20 +18,23 @@ const backlogTimeout = 10 * time.Second
 // ReadBacklog measures what waits in the outbox, in a time that does not depend on how much that is, nor on how much is retained.
 // The database is a pool or a connection whose role has the rights of outbox.grant_relay.
 func ReadBacklog(ctx context.Context, db Queryer) (Backlog, error) {
-	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
-	defer cancel()
-	covered, err := readReceipts(ctx, db)
+	w, err := waitWithoutReceipt(ctx, db)
 	if err != nil {
 		return Backlog{}, fmt.Errorf("measure the backlog: %w", err)
 	}
-	from := waiting{}
-	if len(covered) > 0 {
-		if from, err = waitBetween(ctx, db, covered); err != nil {
-			return Backlog{}, fmt.Errorf("measure the backlog: %w", err)
-		}
-	}
-	m, err := measureBacklog(ctx, db, from)
+	m, err := measureBacklog(ctx, db, w)
 	return m.backlog, err
+}
+
+// waitWithoutReceipt finds out from the receipts alone what waits.
+func waitWithoutReceipt(ctx context.Context, db Queryer) (waiting, error) {
+	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
+	defer cancel()
+	covered, err := readReceipts(ctx, db)
+	if err != nil || len(covered) == 0 {
+		return waiting{}, err
+	}
+	return waitBetween(ctx, db, covered)
 }
 
 // waitBetween counts the events without a receipt between those that have one, up to countLimit.

@@ -98,6 +98,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 	if r.cfg.AfterDeadLetter != HoldKey {
 		keys = nil
 	}
+	r.low.Store(0)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
 	purge := purger{pool: r.pool, retention: r.cfg.Retention, track: r.track, metrics: r.metrics}

@@ -35,9 +35,20 @@ func (r *Relay) measureLoop(ctx context.Context, epoch int64) error {
 func (r *Relay) measure(ctx context.Context, epoch int64) error {
 	began := time.Now()
 	low := r.low.Load()
-	parked, oldest := r.parked.Load().before(low)
-	heldKeys, heldEvents := r.held.Load().count()
-	m, err := measureBacklog(ctx, r.pool, waiting{low: low, events: parked + heldEvents, oldest: oldest})
+	_, heldEvents := r.held.Load().count()
+	w := waiting{low: low, events: heldEvents}
+	var err error
+	if low == 0 { // the reader has not begun: the broker is not ready
+		w, err = waitWithoutReceipt(ctx, r.pool)
+	} else {
+		var parked int
+		parked, w.oldest = r.parked.Load().before(low)
+		w.events += parked
+	}
+	var m measured
+	if err == nil {
+		m, err = measureBacklog(ctx, r.pool, w)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -46,7 +57,7 @@ func (r *Relay) measure(ctx context.Context, epoch int64) error {
 		return nil
 	}
 	r.clock.set(m.now, began, time.Now())
-	r.track.measured(m.backlog, heldKeys, heldEvents)
+	r.track.measured(m.backlog, r.held.Load())
 	r.track.databaseWorks(measuring)
 	switch {
 	case m.epoch != epoch:

@@ -32,7 +32,6 @@ type reader struct {
 }
 
 func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64) *reader {
-	low.Store(0)
 	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, held: held, low: low}
 }
 
@@ -40,8 +39,12 @@ func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *a
 // before it is a gap. So no acknowledged row is read again, however many are retained.
 func (r *reader) rebuild(ctx context.Context) error {
 	covered, err := readReceipts(ctx, r.db)
-	if err != nil || len(covered) == 0 {
+	if err != nil {
 		return err
+	}
+	defer r.forgetLanded()
+	if len(covered) == 0 {
+		return nil
 	}
 	r.head = covered[len(covered)-1].last
 	for _, each := range between(covered, r.head) {

@@ -203,7 +203,8 @@ func (t *tracker) delayed(events int) {
 	t.metrics.delayed.Set(float64(events))
 }
 
-func (t *tracker) measured(b Backlog, heldKeys, heldEvents int) {
+func (t *tracker) measured(b Backlog, held *heldKeys) {
+	heldKeys, heldEvents := held.count()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status.Backlog = b

@@ -66,13 +66,19 @@ func (s *Server) createOn(ctx context.Context, img string) error {
 	if err != nil {
 		return err
 	}
+	return s.createAt(ctx, img, port, true)
+}
+
+func (s *Server) createAt(ctx context.Context, img string, port int, started bool) (err error) {
 	request := s.recipe.request(port)
 	request.Image = img
+	// Without this, every port of the image is published too, on ports that outgoing connections of this machine may hold.
+	request.ExposedPorts = []string{s.recipe.port}
 	request.HostConfigModifier = s.recipe.hostConfig(port)
 	if request.Labels, err = sessionLabels(); err != nil {
 		return err
 	}
-	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{ContainerRequest: request, Started: true})
+	c, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{ContainerRequest: request, Started: started})
 	if err != nil {
 		return errors.Join(err, testcontainers.TerminateContainer(c))
 	}
