@@ -23,15 +23,16 @@ type NATSCluster struct {
 	Nodes []*Server
 }
 
-// StartNATSCluster starts a cluster and waits until it stores streams with as many replicas as it has nodes.
-func StartNATSCluster(tb testing.TB, nodes int) *NATSCluster {
+// StartNATSCluster starts a cluster of a version, see [NATSOptions], and waits until it stores streams with as many replicas as it
+// has nodes.
+func StartNATSCluster(tb testing.TB, nodes int, version string) *NATSCluster {
 	tb.Helper()
 	networkName := startNetwork(tb)
 	cluster := &NATSCluster{Nodes: make([]*Server, nodes)}
 	var starting errgroup.Group
 	for i := range nodes {
 		starting.Go(func() (err error) {
-			cluster.Nodes[i], err = nodeRecipe(networkName, i, nodes).start(tb.Context())
+			cluster.Nodes[i], err = nodeRecipe(networkName, version, i, nodes).start(tb.Context())
 			return err
 		})
 	}
@@ -86,9 +87,9 @@ func (c *NATSCluster) probe(ctx context.Context) error {
 }
 
 // nodeRecipe is node i of a cluster. Clients of this machine are told the published addresses of the other nodes.
-func nodeRecipe(networkName string, i, nodes int) recipe {
+func nodeRecipe(networkName, version string, i, nodes int) recipe {
 	name := nodeName(i)
-	r := natsBase("")
+	r := natsBase(version)
 	r.ping = pingNATS
 	r.url = func(port int) string { return natsURL(NATSOptions{}, port) }
 	r.request = func(port int) testcontainers.ContainerRequest {

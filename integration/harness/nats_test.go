@@ -51,7 +51,7 @@ func TestNATSTakesConfig(t *testing.T) {
 
 func TestNATSClusterOutlivesANode(t *testing.T) {
 	t.Parallel()
-	cluster := harness.StartNATSCluster(t, 3)
+	cluster := harness.StartNATSCluster(t, 3, "")
 	conn, err := nats.Connect(cluster.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	require.NoError(t, err)
 	defer conn.Close()
