@@ -7,24 +7,29 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gameoutbox/relay/relay"
 )
 
-// drain lets a relay publish a full outbox, from its start until the table is empty, and proves what came of it.
-func (s *stand) drain(ctx context.Context) (float64, error) {
+// drain lets a relay publish a full outbox, from its start until everything is settled, and proves what came of it.
+func (s *stand) drain(ctx context.Context, retention time.Duration) (float64, error) {
 	if err := s.fill(ctx); err != nil {
 		return 0, err
 	}
+	return s.drainFilled(ctx, retention)
+}
+
+func (s *stand) drainFilled(ctx context.Context, retention time.Duration) (float64, error) {
 	stream, err := s.freshStream(ctx)
 	if err != nil {
 		return 0, err
 	}
 	var rate float64
-	err = s.withRelay(ctx, func(r *relay.Relay) error {
+	err = s.withRelay(ctx, retention, func(r *relay.Relay) error {
 		began, used := time.Now(), cpuTime()
-		if err := s.waitEmpty(ctx, r, s.o.events); err != nil {
+		if err := s.waitSettled(ctx, r, s.o.events); err != nil {
 			return err
 		}
 		rate = s.perSecond(began)
@@ -40,17 +45,44 @@ func (s *stand) drain(ctx context.Context) (float64, error) {
 	return rate, s.requireOrder(ctx, stream)
 }
 
-// waitEmpty returns when the relay has published some events and the table is empty. The table is looked at only then: each
-// look costs the server more than publishing does, for it passes over all rows that were just deleted.
-func (s *stand) waitEmpty(ctx context.Context, r *relay.Relay, events int) error {
+// drainDefault is drain as the relay is installed.
+func (s *stand) drainDefault(ctx context.Context) (float64, error) {
+	return s.drain(ctx, defaultRetention)
+}
+
+// drainDeleting is drain without retention.
+func (s *stand) drainDeleting(ctx context.Context) (float64, error) { return s.drain(ctx, 0) }
+
+// drainBesideSnapshot is drain while a transaction holds a snapshot from before the first event, so that no dead row can be removed.
+func (s *stand) drainBesideSnapshot(ctx context.Context) (rate float64, err error) {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	conn, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if err := s.fill(ctx); err != nil {
+		return 0, err
+	}
+	return rate, pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "select count(*) from outbox.schema_version"); err != nil { // takes the snapshot
+			return err
+		}
+		rate, err = s.drainFilled(ctx, defaultRetention)
+		return err
+	})
+}
+
+// waitSettled returns when the relay has published some events and nothing is left. The table is looked at only then: a
+// look costs the server more than publishing does, where it passes over all rows that were just deleted.
+func (s *stand) waitSettled(ctx context.Context, r *relay.Relay, events int) error {
 	for r.Status().Published < uint64(events) {
 		if !sleep(ctx, time.Millisecond) {
 			return ctx.Err()
 		}
 	}
 	for {
-		var left bool
-		if err := s.pool.QueryRow(ctx, "select exists (select from outbox.events)").Scan(&left); err != nil || !left {
+		if b, err := relay.ReadBacklog(ctx, s.pool); err != nil || b.Events == 0 {
 			return err
 		}
 		if !sleep(ctx, time.Millisecond) {
@@ -100,7 +132,7 @@ func cpuTime() time.Duration {
 func (s *stand) idle(ctx context.Context) (float64, error) {
 	const lasting = 10 * time.Second
 	var share float64
-	err := s.withRelay(ctx, func(*relay.Relay) error {
+	err := s.withRelay(ctx, defaultRetention, func(*relay.Relay) error {
 		if !sleep(ctx, time.Second) {
 			return ctx.Err()
 		}

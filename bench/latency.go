@@ -23,7 +23,7 @@ func (l latencies) at(quantile float64) time.Duration {
 
 // latency commits events at a steady rate, one transaction each, and asks the stream when it stored them.
 func (s *stand) latency(ctx context.Context) (latencies, error) {
-	if _, err := s.pool.Exec(ctx, "truncate outbox.events"); err != nil {
+	if err := s.empty(ctx); err != nil {
 		return nil, err
 	}
 	stream, err := s.freshStream(ctx)
@@ -31,7 +31,7 @@ func (s *stand) latency(ctx context.Context) (latencies, error) {
 		return nil, err
 	}
 	var committed map[string]time.Time
-	err = s.withRelay(ctx, func(r *relay.Relay) error {
+	err = s.withRelay(ctx, defaultRetention, func(r *relay.Relay) error {
 		if !sleep(ctx, time.Second) {
 			return ctx.Err()
 		}
@@ -39,7 +39,7 @@ func (s *stand) latency(ctx context.Context) (latencies, error) {
 		if err != nil {
 			return err
 		}
-		return s.waitEmpty(ctx, r, len(committed))
+		return s.waitSettled(ctx, r, len(committed))
 	})
 	if err != nil {
 		return nil, err

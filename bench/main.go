@@ -56,7 +56,9 @@ func run(ctx context.Context, o options) error {
 		{name: "raw publish, async", run: s.rawAsync},
 		{name: "reading the rows", run: s.rawRead},
 		{name: "reading and deleting the rows", run: s.rawReadDelete},
-		{name: "relay, drain", run: s.drain},
+		{name: "relay, drain without retention", run: s.drainDeleting},
+		{name: "relay, drain beside a snapshot", run: s.drainBesideSnapshot},
+		{name: "relay, drain", run: s.drainDefault},
 	}
 	for pass := range o.passes {
 		for i := range measures {

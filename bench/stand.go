@@ -97,17 +97,22 @@ func (s *stand) freshStream(ctx context.Context) (natsjs.Stream, error) {
 
 // fill empties the outbox and puts the events of one measurement into it, one thousand keys in turn.
 func (s *stand) fill(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, "truncate outbox.events")
-	if err != nil {
+	if err := s.empty(ctx); err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, `insert into outbox.events (subject, key, payload)
+	_, err := s.pool.Exec(ctx, `insert into outbox.events (subject, key, payload)
 		select 'game.player.' || i % 1000 || '.moved', (i % 1000)::text, decode(repeat('ab', $2), 'hex')
 		from generate_series(1, $1) as i`, s.o.events, s.o.size)
 	if err != nil {
 		return err
 	}
 	_, err = s.pool.Exec(ctx, "vacuum analyze outbox.events")
+	return err
+}
+
+// empty leaves no event, and no memory of one.
+func (s *stand) empty(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, "truncate outbox.events, outbox.receipts, outbox.positions")
 	return err
 }
 
@@ -122,14 +127,19 @@ func (s *stand) publisher(ctx context.Context) (*jetstream.Publisher, error) {
 	return p, p.Connect(ctx)
 }
 
+// defaultRetention is what the relay has when nobody sets it.
+var defaultRetention = relay.DefaultConfig().Retention
+
 // withRelay runs a relay while work is done.
-func (s *stand) withRelay(ctx context.Context, work func(*relay.Relay) error) error {
+func (s *stand) withRelay(ctx context.Context, retention time.Duration, work func(*relay.Relay) error) error {
 	p, err := s.publisher(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.Close(context.WithoutCancel(ctx)) }() // nothing is in flight any more
-	r, err := relay.New(relay.DefaultConfig(), relay.Options{Pool: s.pool, Publisher: p, SchemaVersion: migrations.Latest()})
+	cfg := relay.DefaultConfig()
+	cfg.Retention = retention
+	r, err := relay.New(cfg, relay.Options{Pool: s.pool, Publisher: p, SchemaVersion: migrations.Latest()})
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func TestJetStreamConformance(t *testing.T) {
 				},
 				MaxPayload: 1 << 20,
 				TooLarge:   1114112,
+				ReadsBack:  true,
 			})
 		})
 	}

@@ -75,6 +75,7 @@ type bench struct {
 	settled   []int64
 	news      []acknowledged // what was settled, a statement each
 	dead      []deadLetter
+	left      []int64     // the rows that stay in the table
 	before    func(i int) // called before the i-th batch is given to the dispatcher
 }
 
@@ -158,7 +159,10 @@ func (b *bench) run(t *testing.T, batches ...[]Event) {
 		flights = append(flights, newFlight(events))
 		in <- batch{page: page{events: slices.Clone(events)}, flight: flights[len(flights)-1]}
 	}
-	require.Eventually(t, func() bool { return b.rows() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.rows() == len(b.left) }, 10*time.Second, time.Millisecond)
+	for _, id := range b.left {
+		require.Contains(t, b.table, id)
+	}
 	cancel()
 	wait.Wait()
 	for _, f := range flights {
@@ -338,4 +342,73 @@ func TestEventsThatSomebodyRemovedLeaveTheirLane(t *testing.T) {
 	})
 	b.run(t, events)
 	require.Equal(t, []int64{2}, b.settled)
+}
+
+// TestADeadLetterCanHoldItsKey lets the later events of the key wait in the table, in the batch of the dead letter and in later ones.
+func TestADeadLetterCanHoldItsKey(t *testing.T) {
+	t.Parallel()
+	first := []Event{event(1, "a"), event(2, "b"), event(3, "a"), event(4, "")}
+	second := []Event{event(5, "a"), event(6, "b")}
+	b := newBench(t, append(slices.Clone(first), second...), func([]Event) ([]Outcome, error) {
+		// A publisher that was told to hold keys says nothing of the third event, which it did not send.
+		return []Outcome{{Err: &PermanentError{Reason: ReasonRefused, Err: errors.New("bad")}}, {Stored: true}, {}, {Stored: true}}, nil
+	})
+	b.cfg.AfterDeadLetter = HoldKey
+	b.left = []int64{3, 5}
+	b.run(t, first, second)
+	require.Equal(t, []int64{2, 4, 6}, b.settled)
+	require.Len(t, b.dead, 1)
+	keys, events := b.held.count()
+	require.Equal(t, 1, keys)
+	require.Equal(t, 2, events)
+	require.Equal(t, [][]int64{{1, 2, 3, 4}, {6}}, b.publisher.calls, "nothing is sent again, and nothing of the key")
+	require.Equal(t, BrokerOK, b.track.snapshot().Broker.State, "a held key is no trouble of the broker")
+}
+
+// TestALaneThatEndsInADeadLetterHoldsItsKey is the same for an event whose attempts are spent.
+func TestALaneThatEndsInADeadLetterHoldsItsKey(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a"), event(2, "a"), event(3, "")}
+	b := newBench(t, events)
+	b.cfg.AfterDeadLetter, b.cfg.MaxAttempts = HoldKey, 2
+	for range 500 {
+		b.publisher.answer = append(b.publisher.answer, func(events []Event) ([]Outcome, error) {
+			outcomes := stored(len(events))
+			for i := range events {
+				if events[i].Key == "a" {
+					outcomes[i] = Outcome{}
+				}
+				if events[i].ID == 1 {
+					outcomes[i] = Outcome{Err: errors.New("odd")}
+				}
+			}
+			return outcomes, nil
+		})
+	}
+	b.left = []int64{2}
+	other := event(4, "") // proves that the broker works between the attempts
+	b.table[other.ID] = other
+	b.before = func(i int) {
+		require.Eventually(t, func() bool { return b.publisher.tries(1) >= i }, 10*time.Second, time.Millisecond)
+	}
+	b.run(t, events, []Event{other})
+	require.Len(t, b.dead, 1)
+	require.Equal(t, ReasonAttempts, b.dead[0].reason)
+	require.ElementsMatch(t, []int64{3, 4}, b.settled)
+	require.True(t, b.held.has("a"))
+}
+
+// TestALostStreamEndsTheSession publishes nothing more, for everything has to be read again.
+func TestALostStreamEndsTheSession(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a"), event(2, "a")}
+	b := newBench(t, events, func(events []Event) ([]Outcome, error) {
+		return make([]Outcome, len(events)), ErrRewound
+	})
+	in := make(chan batch, 1)
+	in <- batch{page: page{events: events}, flight: newFlight(events)}
+	err := b.dispatcher.run(t.Context(), t.Context(), in)
+	require.ErrorIs(t, err, errAgain)
+	require.ErrorIs(t, err, ErrRewound)
+	require.Len(t, b.publisher.calls, 1)
 }

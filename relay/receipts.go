@@ -35,7 +35,8 @@ type place struct{ broker, stream, incarnation string }
 type acknowledged struct {
 	events      []identity
 	place       place
-	first, last uint64
+	first, last uint64 // last is math.MaxInt64 where it is not known
+	position    uint64 // up to where the stream is settled then
 }
 
 // columns returns the ids and the event ids as Postgres takes them.
@@ -52,7 +53,7 @@ func removeEvents(ctx context.Context, db Queryer, a acknowledged) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	ids, eventIDs := a.columns()
-	_, err := db.Exec(ctx, settleSQL, ids, eventIDs, a.place.broker, a.place.stream, a.place.incarnation, int64(a.last))
+	_, err := db.Exec(ctx, settleSQL, ids, eventIDs, a.place.broker, a.place.stream, a.place.incarnation, int64(a.position))
 	return err
 }
 
@@ -63,7 +64,7 @@ func writeReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64)
 	defer cancel()
 	ids, eventIDs := a.columns()
 	rows, err := db.Query(ctx, receiptSQL, ids, eventIDs,
-		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend)
+		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend, int64(a.position))
 	if err != nil {
 		return 0, 0, err
 	}

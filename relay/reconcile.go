@@ -197,7 +197,8 @@ func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at plac
 			return nil
 		}
 		chunk.events = append(chunk.events, identity{id: event.ID, eventID: event.EventID})
-		if chunk.last = event.Sequence; len(chunk.events) < scanChunk {
+		chunk.last, chunk.position = event.Sequence, event.Sequence
+		if len(chunk.events) < scanChunk {
 			return nil
 		}
 		return flush()

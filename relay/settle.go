@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -10,8 +11,8 @@ import (
 const (
 	// settleEvents is the most events of one settling statement, roughly.
 	settleEvents = 8192
-	// settleLinger is how long an acknowledged event waits for others to be settled with it. It saves most of the commits
-	// while few events come, and costs nothing but a longer look into the stream after a crash.
+	// settleLinger is the least time between two settling statements, unless there is much to settle. It saves most of the
+	// commits while few events come, and costs nothing but a longer look into the stream after a crash.
 	settleLinger = 50 * time.Millisecond
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
 	receiptSpan = 10 * time.Second
@@ -33,8 +34,10 @@ type settler struct {
 	stored  []identity
 	first   uint64       // the least sequence of a stored event that the broker had already; 0 if there was none
 	highest uint64       // the highest sequence of a stored event
+	untold  bool         // the sequence of some is not known
 	origins []settlement // where the stored events came from
 	dead    []deadLetter
+	settled time.Time // when events were last settled
 	buryAt  time.Time // when dead letters that Postgres refused are tried again
 }
 
@@ -67,23 +70,36 @@ func (s *settler) buryAgain() <-chan time.Time {
 	return time.After(time.Until(s.buryAt))
 }
 
-// takeMore waits a moment for more, so that many small batches become one transaction. The end of in ends the wait.
+// takeMore adds what comes until it is time to settle again, so that many small batches become one transaction. The end of in
+// ends the wait.
 func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
-	linger := time.NewTimer(settleLinger)
+	linger := time.NewTimer(time.Until(s.settled.Add(settleLinger)))
 	defer linger.Stop()
-	for len(s.stored) < settleEvents {
+	over := false
+	for !over && len(s.stored) < settleEvents {
+		select { // what is there already comes first
+		case next, open := <-in:
+			over = !s.takeNext(next, open)
+			continue
+		default:
+		}
 		select {
 		case next, open := <-in:
-			if !open {
-				return // run finds it closed too
-			}
-			s.take(next)
+			over = !s.takeNext(next, open)
 		case <-linger.C:
-			return
+			over = true
 		case <-ctx.Done():
-			return
+			over = true
 		}
 	}
+}
+
+// takeNext takes what came, and reports false at the end, which run finds too.
+func (s *settler) takeNext(next settlement, open bool) bool {
+	if open {
+		s.take(next)
+	}
+	return open
 }
 
 func (s *settler) take(next settlement) {
@@ -91,19 +107,24 @@ func (s *settler) take(next settlement) {
 	s.origins = append(s.origins, next)
 	s.dead = append(s.dead, next.dead...)
 	s.highest = max(s.highest, next.highest)
+	s.untold = s.untold || next.untold
 	if next.earliest > 0 && (s.first == 0 || next.earliest < s.first) {
 		s.first = next.earliest
 	}
 }
 
 // acknowledged returns what is to be settled. What the broker has not told lies behind the last sequence that was settled, for it
-// was published after that.
+// was published after that, and nobody knows before which.
 func (s *settler) acknowledged() acknowledged {
-	first := s.last + 1
+	news := acknowledged{events: s.stored, place: s.place, first: s.last + 1, position: max(s.last, s.highest)}
 	if s.first > 0 {
-		first = min(first, s.first)
+		news.first = min(news.first, s.first)
 	}
-	return acknowledged{events: s.stored, place: s.place, first: first, last: max(s.last, s.highest)}
+	news.last = news.position
+	if s.untold && s.place.stream != "" {
+		news.last = math.MaxInt64
+	}
+	return news
 }
 
 // flush writes what was taken, trying until it is done or ctx ends.
@@ -140,7 +161,7 @@ func (s *settler) settle(ctx context.Context) error {
 		s.track.databaseFailed("settle events", err)
 		return err
 	}
-	s.last, s.first, s.highest = news.last, 0, 0
+	s.last, s.first, s.highest, s.untold, s.settled = news.position, 0, 0, false, time.Now()
 	s.track.databaseWorks("settle events")
 	for _, each := range s.origins {
 		for _, event := range each.stored {

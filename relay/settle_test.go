@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -87,4 +88,49 @@ func TestDeadLetterTextFitsPostgres(t *testing.T) {
 	require.LessOrEqual(t, len(dead.text), maxErrorText)
 	require.NotContains(t, dead.text, "\xc3?")
 	require.Equal(t, "?", dead.text[len(dead.text)-1:])
+}
+
+// TestSequencesBoundWhereEventsLie is what receipts say: not before the last sequence that was settled, unless the broker had an
+// event already, and not behind the highest that it told.
+func TestSequencesBoundWhereEventsLie(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.settler.last, b.settler.place.stream = 100, "game"
+	settle := func(outcomes ...Outcome) {
+		t.Helper()
+		var news settlement
+		for i := range outcomes {
+			e := event(int64(i), "")
+			news.add(&e, &outcomes[i])
+		}
+		in := make(chan settlement, 1)
+		in <- news
+		close(in)
+		require.NoError(t, b.settler.run(t.Context(), in))
+	}
+	settle(Outcome{Sequence: 103}, Outcome{Sequence: 103})
+	settle(Outcome{Sequence: 50, Duplicate: true}, Outcome{Sequence: 104})
+	settle(Outcome{}) // the broker tells nothing
+	settle(Outcome{Sequence: 110})
+	var got [][3]uint64
+	for _, each := range b.news {
+		got = append(got, [3]uint64{each.first, each.last, each.position})
+	}
+	const unknown = math.MaxInt64
+	require.Equal(t, [][3]uint64{{101, 103, 103}, {50, 104, 104}, {105, unknown, 104}, {105, 110, 110}}, got)
+}
+
+func TestSettlingWaitsForCompany(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	in := make(chan settlement)
+	done := make(chan error, 1)
+	go func() { done <- b.settler.run(t.Context(), in) }()
+	for id := range int64(20) {
+		in <- settlement{stored: identities(id + 1), from: newFlight([]Event{event(id+1, "")})}
+	}
+	close(in)
+	require.NoError(t, <-done)
+	require.Len(t, b.settled, 20)
+	require.LessOrEqual(t, len(b.news), 5, "not a statement each")
 }

@@ -30,6 +30,8 @@ func kind(err error) string {
 		return "unavailable"
 	case errors.Is(err, relay.ErrMisconfigured):
 		return "misconfigured"
+	case errors.Is(err, relay.ErrRewound):
+		return "rewound"
 	}
 	return "retry"
 }

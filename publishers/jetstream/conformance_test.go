@@ -35,7 +35,7 @@ func conformance(t *testing.T, prepare func(*testing.T, *testServer, Config) Con
 			Start:   func(*testing.T) { s.start() },
 		}
 	}
-	publishertest.Run(t, publishertest.Harness{Open: open, OpenOwn: open, MaxPayload: 1 << 20, TooLarge: 1114112})
+	publishertest.Run(t, publishertest.Harness{Open: open, OpenOwn: open, MaxPayload: 1 << 20, TooLarge: 1114112, ReadsBack: true})
 }
 
 // openPublisher starts as the relay does: an outage at the start is no reason to give up.

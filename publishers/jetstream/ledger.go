@@ -27,7 +27,10 @@ func (p *Publisher) Inspect(ctx context.Context) (relay.StreamState, error) {
 }
 
 // Accept implements [relay.Ledger].
-func (p *Publisher) Accept(state relay.StreamState) { p.baseline.accept(state) }
+func (p *Publisher) Accept(state relay.StreamState) {
+	p.baseline.accept(state)
+	p.lookAgain.Store(true)
+}
 
 // stateOf returns what the relay needs to know of a stream.
 func stateOf(info *jsapi.StreamInfo) relay.StreamState {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,8 +23,9 @@ type Publisher struct {
 	trouble trouble
 	attempt attempt
 
-	baseline baseline
-	holds    bool // see HoldKeys
+	baseline  baseline
+	lookAgain atomic.Bool // a state was accepted, so the next Publish looks at the stream
+	holds     bool        // see HoldKeys
 
 	changed chan struct{}      // the connection was lost or made
 	ctx     context.Context    // ends with Close
@@ -152,6 +154,9 @@ func (p *Publisher) ready(ctx context.Context) (*link, error) {
 
 func (p *Publisher) reach(ctx context.Context) (*link, error) {
 	if p.session != nil {
+		if p.lookAgain.Swap(false) {
+			p.session.invalidate()
+		}
 		if l := p.session.current(); l != nil {
 			return l, nil
 		}

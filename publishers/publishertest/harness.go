@@ -17,6 +17,8 @@ type Harness struct {
 	MaxPayload int
 	// TooLarge is the size of a payload that the broker refuses for good. 0 means that it takes any.
 	TooLarge int
+	// ReadsBack says that the publisher is a [relay.Ledger].
+	ReadsBack bool
 	// TakesAnySubject says that the broker has no notion of a bad subject.
 	TakesAnySubject bool
 }

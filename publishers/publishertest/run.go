@@ -50,6 +50,13 @@ func (h Harness) cases() map[string]func(*fixture) {
 	if h.TooLarge > 0 {
 		cases["an event that is too large hinders no other"] = tooLarge
 		cases["many events that are too large hinder no other"] = manyTooLarge
+		cases["nothing of a held key follows a refusal"] = holdsKeys
+	}
+	if h.ReadsBack {
+		cases["what is stored can be read back"] = readBack
+		cases["a scan ends when it is told to"] = scanEnds
+		cases["an accepted state is gone on from"] = acceptedState
+		cases["a stream that ends before the accepted state gets nothing"] = contradictedState
 	}
 	if !h.TakesAnySubject {
 		cases["a bad subject hinders no other event"] = badSubjects

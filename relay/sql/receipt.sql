@@ -1,6 +1,6 @@
 -- Acknowledged events get their receipt: the ids $1 with the event_ids $2, stored by broker $3 in incarnation $5 of stream $4,
--- between the sequences $6 and $7. Receipt $8 is extended if it is still there, so that a trickle of events does not make a
--- receipt each. An id alone does not name an event: a standby that was promoted after losing its last transactions hands
+-- between the sequences $6 and $7; the stream is settled up to $9 then. Receipt $8 is extended if it is still there, so that a
+-- trickle of events does not make a receipt each. An id alone does not name an event: a standby that was promoted after losing its last transactions hands
 -- out the same ids again, so only a row that carries the acknowledged event_id too is covered.
 with stored as (
     select * from unnest($1::bigint[], $2::uuid[]) as s (id, event_id)
@@ -30,7 +30,7 @@ with stored as (
     returning id
 ), placed as (
     insert into outbox.positions as position (broker, stream, incarnation, last_sequence)
-    values ($3, $4, $5, $7)
+    values ($3, $4, $5, $9)
     on conflict (broker, stream) do update
     set incarnation = excluded.incarnation,
         last_sequence = case when position.incarnation = excluded.incarnation

@@ -1,0 +1,101 @@
+package jetstream
+
+import (
+	"testing"
+	"time"
+
+	jsapi "github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// A stream that is deleted and created anew while the connection stays is found out by the next event, which is not stored there.
+func TestAStreamThatWasReplacedGetsNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	cfg := configFor(t, s.url())
+	p, _ := connect(t, cfg)
+	state, err := p.Inspect(t.Context())
+	require.NoError(t, err)
+	p.Accept(state)
+	eventually(t, p, testEvents(cfg, 10, 3))
+	require.NoError(t, s.admin().DeleteStream(t.Context(), cfg.StreamName))
+	require.Eventually(t, func() bool {
+		_, err := p.Publish(t.Context(), testEvents(cfg, 10, 3))
+		return kind(err) == "rewound"
+	}, patience, 10*time.Millisecond)
+	state, err = p.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, state.Last)
+	p.Accept(state)
+	eventually(t, p, testEvents(cfg, 10, 3))
+}
+
+// Somebody else may create it anew before the relay notices: then the sequences of the acknowledgements tell.
+func TestAcknowledgementsOfAnotherStreamAreNoticed(t *testing.T) {
+	modes(t, func(t *testing.T, prepare func(*testing.T, *testServer, Config) Config) {
+		s := startServer(t, "")
+		cfg := prepare(t, s, configFor(t, s.url()))
+		p, _ := connect(t, cfg)
+		state, err := p.Inspect(t.Context())
+		require.NoError(t, err)
+		p.Accept(state)
+		eventually(t, p, testEvents(cfg, 10, 3))
+		admin := s.admin()
+		stream, err := admin.Stream(t.Context(), cfg.StreamName)
+		require.NoError(t, err)
+		require.NoError(t, admin.DeleteStream(t.Context(), cfg.StreamName))
+		_, err = admin.CreateStream(t.Context(), stream.CachedInfo().Config)
+		require.NoError(t, err)
+		outcomes, err := p.Publish(t.Context(), testEvents(cfg, 5, 3))
+		require.NoError(t, err)
+		require.True(t, outcomes[4].Stored)
+		_, err = p.Publish(t.Context(), testEvents(cfg, 5, 3))
+		require.ErrorIs(t, err, relay.ErrRewound)
+	})
+}
+
+func TestExpires(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cfg   jsapi.StreamConfig
+		state jsapi.StreamState
+		want  string
+	}{
+		"nothing removes anything":       {jsapi.StreamConfig{}, jsapi.StreamState{}, ""},
+		"an age is told apart":           {jsapi.StreamConfig{MaxAge: time.Hour}, jsapi.StreamState{}, ""},
+		"full, and refuses":              {jsapi.StreamConfig{Discard: jsapi.DiscardNew, MaxMsgs: 10}, jsapi.StreamState{Msgs: 10}, ""},
+		"full, and drops the oldest":     {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{Msgs: 10}, "max_msgs 10 is reached"},
+		"not full":                       {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{Msgs: 5}, ""},
+		"full of bytes":                  {jsapi.StreamConfig{MaxBytes: 1000}, jsapi.StreamState{Bytes: 950}, "max_bytes 1000 is reached"},
+		"consumers remove":               {jsapi.StreamConfig{Retention: jsapi.InterestPolicy}, jsapi.StreamState{}, "retention interest"},
+		"one message a subject":          {jsapi.StreamConfig{MaxMsgsPerSubject: 1}, jsapi.StreamState{}, "max_msgs_per_subject"},
+		"publishers remove":              {jsapi.StreamConfig{AllowRollup: true}, jsapi.StreamState{}, "allow_rollup"},
+		"messages have an age of theirs": {jsapi.StreamConfig{AllowMsgTTL: true}, jsapi.StreamState{}, "allow_msg_ttl"},
+	} {
+		got := expires(&jsapi.StreamInfo{Config: c.cfg, State: c.state})
+		if c.want == "" {
+			require.Empty(t, got, name)
+		}
+		require.Contains(t, got, c.want, name)
+	}
+}
+
+// A scan needs two permissions of its own, and says which one is missing.
+func TestScanSaysWhichPermissionIsMissing(t *testing.T) {
+	t.Parallel()
+	for deny, want := range map[string]string{
+		"$JS.API.CONSUMER.CREATE.>":   "$JS.API.CONSUMER.CREATE.",
+		"$JS.API.CONSUMER.MSG.NEXT.>": "$JS.API.CONSUMER.MSG.NEXT.",
+	} {
+		s, cfg := restricted(t, `publish: { deny: ["`+deny+`"] }`)
+		_, err := s.admin(asAdmin()).CreateStream(t.Context(), cfg.stream(true))
+		require.NoError(t, err)
+		p, _ := connect(t, cfg)
+		eventually(t, p, testEvents(cfg, 10, 3))
+		err = p.Scan(t.Context(), relay.Scan{First: 1, Last: 10}, func(relay.StoredEvent) error { return nil })
+		require.ErrorIs(t, err, relay.ErrMisconfigured)
+		require.ErrorContains(t, err, want)
+	}
+}
