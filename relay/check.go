@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed" // the statement is a file
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -106,7 +108,7 @@ func unreachable(err error) error {
 
 // problem returns what is wrong, the most fundamental thing first; nil if nothing is.
 func (c checked) problem() *CheckError {
-	grant := fmt.Sprintf("as the owner of the schema, run: select outbox.grant_relay('%s')", c.Role)
+	grant := fmt.Sprintf("as the owner of the schema, run: select outbox.grant_relay('%s')", regrole(c.Role))
 	lacks := func(right string) *CheckError {
 		return &CheckError{Problem: ProblemNoRight, Text: fmt.Sprintf("role %q may not %s", c.Role, right), Next: grant}
 	}
@@ -158,6 +160,16 @@ func (c checked) problem() *CheckError {
 		}
 	}
 	return nil
+}
+
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+// regrole writes the name of a role as it stands between the quotes of a regrole.
+func regrole(role string) string {
+	if plainName.MatchString(role) {
+		return role
+	}
+	return strings.ReplaceAll(pgx.Identifier{role}.Sanitize(), "'", "''")
 }
 
 // checkVersion compares the schema's version with the one that this program was built for.
