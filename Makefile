@@ -43,6 +43,10 @@ test-unit: need-go ## run the tests that need no Docker; ARGS as above
 integration: need-go images ## run the tests against real servers in Docker; ARGS as above
 	$(GO_TEST) $(ARGS) $(INTEGRATION_PACKAGES)
 
+.PHONY: full-size
+full-size: need-go images ## run the tests of endurance at full size, about 40 minutes; their log has the figures
+	OUTBOX_TEST_SIZE=full go test -count=1 -timeout 90m -v $(ARGS) -run TestSize ./integration
+
 .PHONY: integration-postgres
 integration-postgres: need-go need-docker ## run the tests of SQL and of the reader on another Postgres; POSTGRES=15, 14 to 18
 	OUTBOX_TEST_POSTGRES_VERSION=$(POSTGRES) $(GO_TEST) -count=1 $(ARGS) -run '$(POSTGRES_TESTS)' ./integration

@@ -191,3 +191,31 @@ func TestRetainedRowsAreNotReadAgain(t *testing.T) {
 	require.EqualValues(t, 1, b.Events)
 	require.True(t, b.Exact)
 }
+
+// TestAnOutageLongerThanTheDuplicateWindow kills the server in the middle of a drain, when it has stored much of which the relay does
+// not know, and starts it when it has forgotten the ids. The relay itself goes on all the time.
+func TestAnOutageLongerThanTheDuplicateWindow(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"2.15", "2.10"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			db := harness.Postgres(t)
+			server := harness.StartNATS(t, harness.NATSOptions{Version: version})
+			s := newStream(server.URL, "outlasted")
+			s.window = shortWindow
+			startRelay(t, db.URL, s.publisher(t), nil)
+			const events = 60_000
+			_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
+				select 'outlasted.x', (i % 1000)::text, decode(repeat('ab', 1000), 'hex') from generate_series(1, $1::int) as i`, events)
+			require.NoError(t, err)
+			for stage := 1; stage <= 3; stage++ {
+				require.Eventually(t, func() bool { return s.count() > stage*events/5 }, 30*time.Second, time.Millisecond)
+				server.Kill()
+				<-time.After(2 * shortWindow) // the outage's length is what the test is about
+				server.Start()
+			}
+			requireSettled(t, db.Pool)
+			require.Equal(t, events, s.count(), "each event is stored once")
+		})
+	}
+}

@@ -21,6 +21,12 @@ const (
 // errUnanswered stands in for a publisher that says neither what became of an event nor why.
 var errUnanswered = errors.New("the broker gave no answer for some events")
 
+// doubtfulError is the failure of an event that may be stored nevertheless.
+type doubtfulError struct{ err error }
+
+func (e *doubtfulError) Error() string { return e.err.Error() }
+func (e *doubtfulError) Unwrap() error { return e.err }
+
 // dispatcher is the publish loop: one Publish at a time, in order. Here, and only here, it is decided what an outcome
 // leads to.
 type dispatcher struct {
@@ -37,14 +43,21 @@ type dispatcher struct {
 	size      int // the most events of the next Publish: halved by ambiguous failures, doubled by success
 	backoff   *backoff.ExponentialBackOff
 	lastStore time.Time // when the broker last stored an event
-	rewound   error     // the stream has lost events, so that nothing more may be published in this session
+	again     error     // why nothing more may be published in this session
+	// trust is for how long after a failure the same events may be sent again: the broker drops those that it has stored after
+	// all, but only while it remembers their ids. 0 means for ever.
+	trust time.Duration
+	doubt time.Time // when the events at hand first failed; the zero time if they did not
 }
 
 // run publishes the batches until in is closed or ctx ends. A Publish under way is finished on the context publishing, which
 // outlives ctx by a part of the shutdown timeout. It returns an error when the session has to begin anew.
 func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error {
-	for ctx.Err() == nil && d.rewound == nil {
+	for ctx.Err() == nil && d.again == nil {
 		wake := d.retryLanes(ctx, publishing)
+		if d.again != nil {
+			break
+		}
 		source := in
 		if d.lanes.full() {
 			source = nil
@@ -59,14 +72,17 @@ func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error
 			d.publishBatch(ctx, publishing, b)
 		}
 	}
-	return d.rewound
+	return d.again
 }
 
 // publishBatch publishes a batch until each event is stored, buried or in a lane, or until ctx ends.
 func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 	pending := d.buryBroken(b)
-	for len(pending) > 0 && ctx.Err() == nil && d.rewound == nil {
+	for len(pending) > 0 && ctx.Err() == nil && d.again == nil {
 		if pending = d.queueBehind(d.passHeld(pending, b.flight), b.flight); len(pending) == 0 {
+			return
+		}
+		if d.tooLate(d.doubt) {
 			return
 		}
 		chunk := pending[:min(len(pending), d.size)]
@@ -75,6 +91,16 @@ func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 		pending = pending[len(chunk)-left:]
 		d.react(ctx, err, left, len(chunk))
 	}
+}
+
+// tooLate reports whether events that failed first at since can no longer just be sent again. Then a new session looks into the
+// stream first, whether it has stored them.
+func (d *dispatcher) tooLate(since time.Time) bool {
+	if d.trust == 0 || since.IsZero() || time.Since(since) < d.trust {
+		return false
+	}
+	d.again = fmt.Errorf("%w: the stream may have stored events of which it told nothing since %s", errAgain, since.Format(time.RFC3339))
+	return true
 }
 
 // passHeld leaves the events of held keys in the table, and returns the others.
@@ -143,7 +169,7 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 		err = errUnanswered
 	}
 	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && ctx.Err() == nil {
-		outcomes[0].Err = err // it failed in company and alone: the cause may be the event
+		outcomes[0].Err = &doubtfulError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
 }
@@ -205,7 +231,7 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	if waiting != nil && first {
 		failed = waiting.failed
 	}
-	failed = failed.again(now, d.spendsAttempt(cause, failed))
+	failed = failed.again(now, d.spendsAttempt(cause, failed), errors.As(cause, new(*doubtfulError)))
 
 	var permanent *PermanentError
 	switch {
@@ -264,7 +290,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	if errors.Is(err, ErrRewound) {
-		d.rewound = fmt.Errorf("%w: %w", errAgain, err)
+		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return
 	}
 	if ctx.Err() != nil {
@@ -276,7 +302,11 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 		}
 		d.backoff.Reset()
 		d.size = min(d.size*2, d.cfg.BatchEvents)
+		d.doubt = time.Time{}
 		return
+	}
+	if d.doubt.IsZero() {
+		d.doubt = time.Now()
 	}
 	if left < size {
 		d.backoff.Reset()

@@ -412,3 +412,30 @@ func TestALostStreamEndsTheSession(t *testing.T) {
 	require.ErrorIs(t, err, ErrRewound)
 	require.Len(t, b.publisher.calls, 1)
 }
+
+// TestDoubtEndsTheSessionBeforeTheBrokerForgets is about an outage that is longer than the stream remembers what it stored: sent
+// again, events would be stored twice.
+func TestDoubtEndsTheSessionBeforeTheBrokerForgets(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(*bench, []Event) ([]Outcome, error){
+		"the broker is away": func(_ *bench, events []Event) ([]Outcome, error) { return make([]Outcome, len(events)), ErrUnavailable },
+		"an event alone is in doubt": func(b *bench, events []Event) ([]Outcome, error) {
+			b.size = 1
+			return make([]Outcome, len(events)), errors.New("timeout")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events := []Event{event(1, "a")}
+			b := newBench(t, events)
+			for range 10_000 {
+				b.publisher.answer = append(b.publisher.answer, func(events []Event) ([]Outcome, error) { return answer(b, events) })
+			}
+			b.trust = 20 * time.Millisecond
+			in := make(chan batch, 1)
+			in <- batch{page: page{events: events}, flight: newFlight(events)}
+			require.ErrorIs(t, b.dispatcher.run(t.Context(), t.Context(), in), errAgain)
+			require.Less(t, b.publisher.tries(1), 1000)
+		})
+	}
+}

@@ -3,8 +3,8 @@
 //
 // # One rule
 //
-// A row in outbox.events is an event still to publish. Nothing else decides: no cursor, no stored position. Whatever
-// the relay forgets in a crash costs a second look at the table, never an event.
+// A row in outbox.events that no receipt covers is an event still to publish. Nothing else decides: no cursor, no stored
+// position. Whatever the relay forgets in a crash costs a second look at the table, never an event.
 //
 // # The path of a batch
 //
@@ -16,25 +16,28 @@
 //	+---------+            +----------+
 //	  ahead                     |  settlement
 //	                            v
-//	                       +---------+   delete, or move to outbox.dead_letters
+//	                       +---------+   receipt, or move to outbox.dead_letters
 //	                       | settler | ------------------------------> Postgres
-//	                       +---------+
-//	                          behind
+//	                       +---------+                                    ^
+//	                          behind                                      | receipts and rows, after the retention
+//	                                                                  +-------+
+//	                                                                  | purge |
+//	                                                                  +-------+
 //
 // Only reading (ahead) and settling (behind) overlap with publishing, so nothing overtakes inside a key. At most three
 // batches are in memory.
 //
 // # States
 //
-//	            session, lock                    stop
+//	            session, lock                     stop
 //	connecting --------------> leading ------------------------> stopping
-//	   ^   |                    |   ^                               ^
-//	   |   | session,           |   | the leader's                  |
-//	   |   | lock is held       |   | session ends                  |
-//	   |   v                    |   |                               |
-//	   |  standby --------------|---+                               |
-//	   |    |                   |                                   |
-//	   +----+-------------------+  session lost         (from any) -+
+//	   ^   |                 reconcile, then        |               ^
+//	   |   | session,          publish              |               |
+//	   |   | lock is held       ^   |               |               |
+//	   |   v                    |   |               |               |
+//	   |  standby --------------+   |               |               |
+//	   |    |                       | session lost, or everything   |
+//	   +----+-----------------------+ has to be read again   (from any)
 //
 // The lead is an advisory lock of the session that reads. Two relays that both believe to lead for a moment do no harm: both publish
 // the same events with the same ids in the same order, and the broker keeps the first of each.
@@ -55,14 +58,37 @@
 // A gap is closed for good when all writers that were first seen with it are gone, and one look later it is still empty. An
 // open transaction delays nobody but itself: only its gaps wait.
 //
-// A safety sweep reads everything behind the head now and then. It should find nothing: a metric counts what it does.
+// A new session begins at the last id that a receipt covers, and takes what lies between the receipts for gaps: acknowledged rows
+// that are retained are not read again, however many they are.
+//
+// A safety sweep looks for rows without a receipt behind the head now and then. It should find nothing: a metric counts what it does.
+//
+// # Making Postgres and the stream agree
+//
+// With every receipt the relay writes the place that the stream had reached (outbox.positions). Before a new leader reads
+// its first event, it compares that with the stream as it is (see [Ledger]):
+//
+//	the stream                        the relay
+//	--------------------------------  -------------------------------------------------------------------------
+//	ends at the place                 goes on
+//	goes on behind it                 reads that part, headers only: events whose rows it finds get their receipt, for
+//	                                  an earlier relay published them without settling
+//	ends before it, or is another     has lost events. Their receipts are void, so that they are events to publish
+//	                                  again; what of them is in the stream after all gets its receipt anew
+//	begins behind receipts, and no    was purged by hand: the same, once the stream has forgotten their ids, for
+//	limit of its own explains that    within its duplicate window it would drop them
+//
+// The publisher watches the stream from then on: once it does not go on from where it was, nothing is published
+// ([ErrRewound]), and the session begins anew with this comparison. Receipts are exact: they list the ids whose rows carried the
+// acknowledged event_id, and go together with those rows. So a database that was failed over or restored, and hands out
+// ids again, never has a new event taken for one that was published.
 //
 // # What a failure leads to
 //
 //	the publisher says           the relay does
 //	---------------------------  ------------------------------------------------------------------------------
-//	Stored                       settles: the row leaves the table
-//	Err: PermanentError          moves the event to outbox.dead_letters; nobody waits
+//	Stored                       settles: a receipt, and after the retention the row leaves the table
+//	Err: PermanentError          moves the event to outbox.dead_letters; nobody waits, or its key is held, see AfterDeadLetter
 //	Err: ThrottledError          the event's key waits RetryAfter; no attempt is spent
 //	Err: ErrMisconfigured        the event's key waits (backoff); no attempt is spent
 //	Err: anything else           the event's key waits (backoff with jitter); an attempt is spent, but only if the
@@ -72,6 +98,7 @@
 //	nothing, error Throttled     the same after RetryAfter
 //	nothing, anything else       ambiguous: the same events with the same ids, half as many a call, down to one, so
 //	                             that an event which breaks the call is found out and delays its own key alone
+//	nothing, error ErrRewound    a new session, which deals with what the stream has lost
 //	the database fails           a new session, and everything is read again that is not settled
 //	stop                         no more reading; the call in flight may end; what was acknowledged is settled
 package relay

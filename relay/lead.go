@@ -112,7 +112,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 			return err
 		}
 		group.Go(func() error { return r.watchLoop(running, state) })
-		return r.pipeline(running, until, conn, at, state.Last)
+		return r.pipeline(running, until, conn, at, state)
 	})
 	return group.Wait()
 }
@@ -152,7 +152,7 @@ func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, Strea
 
 // pipeline runs the loops: read ahead, publish, settle behind. The publish loop takes one batch while the reader holds the
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
-func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn, at place, last uint64) error {
+func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
 	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low)
 	if err := read.rebuild(ctx); err != nil {
@@ -161,7 +161,8 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	batches := make(chan batch)
 	settlements := make(chan settlement, 16)
 	dispatch := r.newDispatcher(parked, held, settlements)
-	settle := r.newSettler(parked, at, last)
+	dispatch.trust = state.DuplicateWindow / 2 // the other half is for clocks, and for the time that a try takes
+	settle := r.newSettler(parked, at, state.Last)
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -7,7 +7,7 @@ import (
 
 // retryLanes publishes what is due in the lanes, and returns a channel that wakes the loop for the next; nil if no lane waits.
 func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Time {
-	for ctx.Err() == nil && d.rewound == nil {
+	for ctx.Err() == nil && d.again == nil {
 		due, waits := d.lanes.nextDue()
 		if !waits {
 			return nil
@@ -25,6 +25,11 @@ func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Tim
 func (d *dispatcher) retryDue(ctx, publishing context.Context) {
 	now := time.Now()
 	ids, taken := d.lanes.takeDue(now, d.size)
+	for _, each := range taken {
+		if d.tooLate(each.failed.doubt) {
+			return
+		}
+	}
 	p, err := d.reread(ctx, ids)
 	if err != nil {
 		if ctx.Err() == nil {

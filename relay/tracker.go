@@ -163,14 +163,23 @@ func (t *tracker) retried(events int) {
 	t.metrics.retried.Add(float64(events))
 }
 
+// buried notes dead letters: a line for each reason, not for each of what may be many.
 func (t *tracker) buried(dead []deadLetter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status.DeadLetters += uint64(len(dead))
+	counts := make(map[Reason]int)
 	for _, each := range dead {
+		counts[each.reason]++
 		t.metrics.buried.WithLabelValues(string(each.reason)).Inc()
-		t.log.Error("event moved to outbox.dead_letters", zap.Int64("id", each.id), zap.Stringer("event_id", each.eventID),
-			zap.String("reason", string(each.reason)), zap.Int("attempts", each.attempts), zap.String("error", each.text))
+	}
+	for _, each := range dead {
+		if n := counts[each.reason]; n > 0 {
+			t.log.Error("events moved to outbox.dead_letters; see: outbox-relay dead list", zap.Int("events", n),
+				zap.String("reason", string(each.reason)), zap.Int64("first_id", each.id), zap.Stringer("first_event_id", each.eventID),
+				zap.Int("attempts", each.attempts), zap.String("error", each.text))
+			delete(counts, each.reason)
+		}
 	}
 }
 

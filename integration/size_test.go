@@ -1,0 +1,201 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/migrations"
+	"github.com/gameoutbox/relay/publishers/jetstream"
+	"github.com/gameoutbox/relay/relay"
+)
+
+// The tests of this file have two sizes: a small one for every run, and with OUTBOX_TEST_SIZE=full (make full-size) the one that the
+// promises of the documentation are about. They prove what came of it at both sizes, and tell how fast it was; speed is never
+// a reason to fail, for it depends on what else the machine does.
+func atSize[T any](small, full T) T {
+	if os.Getenv("OUTBOX_TEST_SIZE") == "full" {
+		return full
+	}
+	return small
+}
+
+// sized is a database and a stream of their own servers, so that nobody else's work is measured.
+type sized struct {
+	db     *harness.Database
+	stream stream
+}
+
+func newSized(t *testing.T, settings map[string]string) sized {
+	t.Helper()
+	server := harness.StartPostgres(t, harness.PostgresOptions{Settings: settings})
+	return sized{db: server.Database(t), stream: newStream(harness.StartNATS(t, harness.NATSOptions{}).URL, "sized")}
+}
+
+// fill empties everything and writes events of 256 bytes, of one thousand keys. One in poison, if that is not 0, is larger than the
+// stream takes.
+func (s sized) fill(t *testing.T, events, poison int) {
+	t.Helper()
+	_, err := s.db.Pool.Exec(t.Context(), "truncate outbox.events, outbox.receipts, outbox.positions, outbox.dead_letters")
+	require.NoError(t, err)
+	_, err = s.db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
+		select 'sized.x', (i % 1000)::text, decode(repeat('ab', case when $2 > 0 and i % $2 = 0 then 4096 else 256 end), 'hex')
+		from generate_series(1, $1::int) as i`, events, poison)
+	require.NoError(t, err)
+	_, err = s.db.Pool.Exec(t.Context(), "vacuum analyze outbox.events")
+	require.NoError(t, err)
+	admin := s.stream.admin(t)
+	_ = admin.DeleteStream(t.Context(), s.stream.name) // there may be none
+	_, err = admin.CreateStream(t.Context(), natsjs.StreamConfig{
+		Name: s.stream.name, Subjects: []string{s.stream.subject + ".>"}, AllowBatchPublish: true, MaxMsgSize: 2048,
+	})
+	require.NoError(t, err)
+}
+
+// drain runs a relay until so many events are published and nothing waits, and returns how many a second it published.
+func (s sized) drain(t *testing.T, retention time.Duration, good, dead int) float64 {
+	t.Helper()
+	p, err := jetstream.New(s.stream.config(), zap.NewNop())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.WithoutCancel(t.Context()))) }()
+	require.NoError(t, p.Connect(t.Context()))
+	cfg := relay.DefaultConfig()
+	cfg.Retention = retention
+	pool, err := relay.NewPool(t.Context(), s.db.URL, 4)
+	require.NoError(t, err)
+	defer pool.Close()
+	r, err := relay.New(cfg, relay.Options{Pool: pool, Publisher: p, SchemaVersion: migrations.Latest()})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	began := time.Now()
+	go func() { done <- r.Run(ctx) }()
+	const patience = 20 * time.Minute
+	require.Eventually(t, func() bool { return r.Status().Published >= uint64(good) }, patience, time.Millisecond)
+	took := time.Since(began)
+	require.Eventually(t, func() bool { return r.Status().DeadLetters >= uint64(dead) }, patience, time.Millisecond)
+	stop()
+	require.NoError(t, <-done)
+	require.Zero(t, waiting(t, s.db.Pool))
+	require.EqualValues(t, good, r.Status().Published)
+	require.Equal(t, good, s.stream.count())
+	return float64(good) / took.Seconds()
+}
+
+// TestSizePoison has one event in eleven refused for good. All others are published, and the refused ones are kept.
+func TestSizePoison(t *testing.T) {
+	good := atSize(10_000, 1_000_000)
+	dead := good / 10
+	s := newSized(t, nil)
+	retention := relay.DefaultConfig().Retention
+	s.fill(t, good, 0)
+	without := s.drain(t, retention, good, 0)
+	s.fill(t, good+dead, 11)
+	with := s.drain(t, retention, good, dead)
+	require.Equal(t, dead, rowCount(t, s.db.Pool, "outbox.dead_letters"))
+	t.Logf("%d good events: %.0f a second, and %.0f among %d poison events: ratio %.2f", good, without, with, dead, with/without)
+}
+
+// TestSizeSnapshot drains beside a transaction that keeps a snapshot from before the first event, with and without retention.
+func TestSizeSnapshot(t *testing.T) {
+	events := atSize(20_000, 2_000_000)
+	s := newSized(t, nil)
+	rates := map[string]float64{}
+	for _, retention := range []time.Duration{relay.DefaultConfig().Retention, 0} {
+		for _, held := range []bool{false, true} {
+			s.fill(t, events, 0)
+			release := func() {}
+			if held {
+				release = s.holdSnapshot(t)
+			}
+			rates[fmt.Sprint(retention, held)] = s.drain(t, retention, events, 0)
+			release()
+		}
+	}
+	kept, deleted := relay.DefaultConfig().Retention, time.Duration(0)
+	t.Logf("%d events, retention %v: %.0f a second, beside a snapshot %.0f: ratio %.2f", events, kept,
+		rates[fmt.Sprint(kept, false)], rates[fmt.Sprint(kept, true)], rates[fmt.Sprint(kept, true)]/rates[fmt.Sprint(kept, false)])
+	t.Logf("%d events, retention 0: %.0f a second, beside a snapshot %.0f: ratio %.2f", events,
+		rates[fmt.Sprint(deleted, false)], rates[fmt.Sprint(deleted, true)], rates[fmt.Sprint(deleted, true)]/rates[fmt.Sprint(deleted, false)])
+	t.Logf("retention %v / retention 0: ratio %.2f", kept, rates[fmt.Sprint(kept, false)]/rates[fmt.Sprint(deleted, false)])
+}
+
+// holdSnapshot keeps dead rows from being removed until release is called.
+func (s sized) holdSnapshot(t *testing.T) (release func()) {
+	t.Helper()
+	tx, err := s.db.Pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "select count(*) from outbox.schema_version") // takes the snapshot
+	require.NoError(t, err)
+	return func() { require.NoError(t, tx.Rollback(t.Context())) }
+}
+
+// TestSizeSteadyState writes at a steady rate for several retentions: after the first one the table stays as large as it is.
+func TestSizeSteadyState(t *testing.T) {
+	retention := atSize(3*time.Second, 5*time.Minute)
+	rate := atSize(500, 2000)
+	const periods = 4
+	// The small size cannot wait for the minute between two looks of autovacuum.
+	s := newSized(t, atSize(map[string]string{"autovacuum_naptime": "1s"}, nil))
+	s.fill(t, 0, 0)
+	r := startRelay(t, s.db.URL, s.stream.publisher(t), func(c *relay.Config) { c.Retention = retention })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() { done <- s.write(ctx, rate) }()
+	defer stop()
+
+	var sizes []int64
+	for period := 1; period <= periods; period++ {
+		<-time.After(retention + retention/5) // a period's length is what the test is about
+		size, rows := s.size(t), rowCount(t, s.db.Pool, "outbox.events")
+		t.Logf("period %d: %d rows, %d KiB, %d receipts, backlog %d", period, rows, size>>10, rowCount(t, s.db.Pool, "outbox.receipts"),
+			r.Status().Backlog.Events)
+		require.LessOrEqual(t, float64(rows), 1.5*float64(rate)*(retention+2*time.Second).Seconds()*1.1, "the purge keeps up")
+		sizes = append(sizes, size)
+	}
+	stop()
+	written := <-done
+	require.LessOrEqual(t, float64(sizes[periods-1]), 1.3*float64(sizes[1]), "the table grows: %v", sizes)
+	requireSettled(t, s.db.Pool)
+	require.Equal(t, written, s.stream.count())
+	t.Logf("%d events; the table had %d KiB after the second period and %d KiB after the last", written, sizes[1]>>10, sizes[periods-1]>>10)
+}
+
+// size returns the bytes of the table of events with its index.
+func (s sized) size(t *testing.T) (bytes int64) {
+	t.Helper()
+	require.NoError(t, s.db.Pool.QueryRow(t.Context(), "select pg_total_relation_size('outbox.events')").Scan(&bytes))
+	return bytes
+}
+
+// write commits about rate events a second, a hundredth of a second's worth each time, and returns how many.
+func (s sized) write(ctx context.Context, rate int) (written int) {
+	pool, err := pgxpool.New(ctx, s.db.URL)
+	if err != nil {
+		return 0
+	}
+	defer pool.Close()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return written
+		case <-tick.C:
+		}
+		_, err := pool.Exec(context.WithoutCancel(ctx), `insert into outbox.events (subject, key, payload)
+			select 'sized.x', (i % 1000)::text, decode(repeat('ab', 256), 'hex') from generate_series(1, $1::int) as i`, rate/100)
+		if err == nil {
+			written += rate / 100
+		}
+	}
+}
