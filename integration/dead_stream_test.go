@@ -412,7 +412,7 @@ func TestAnInterruptedRetryGoesOn(t *testing.T) {
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())
 
 	left := rowCount(t, s.pool, "outbox.dead_letters")
-	require.Greater(t, left, 0)
+	require.Positive(t, left)
 	require.Less(t, left, n)
 	require.Contains(t, stderr.String(), fmt.Sprintf("interrupted: retried %d of %d dead letters", n-left, n))
 	require.Contains(t, out.String(), "note: until ")

@@ -334,6 +334,39 @@ func TestDeadDiscardKeepsTheTrail(t *testing.T) {
 	}}, readLog(t, db.Pool))
 }
 
+func TestOperatorMayWorkOnDeadLettersAndNothingElse(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	operator, relayer := newRole(t, db), newRole(t, db)
+	_, err := db.Pool.Exec(t.Context(), "select outbox.grant_operator($1::text::regrole), outbox.grant_relay($2::text::regrole)",
+		operator.quoted(), relayer.quoted())
+	require.NoError(t, err)
+	const line = `insert into outbox.dead_letter_log (action, actor, dead_id, event_id, subject, reason, error)
+		values ('retry', 'a', 1, gen_random_uuid(), 'a', 'refused', '')`
+	own := []string{
+		"insert into outbox.events (id, event_id, subject, payload, created_at) overriding system value values (1, gen_random_uuid(), 'a', '', now())",
+		"update outbox.control set epoch = epoch + 1",
+		"delete from outbox.held_keys",
+		"select from outbox.dead_letter_log",
+		line,
+		"update outbox.dead_letter_log set outcome = 'stored'",
+	}
+	var operators, relayers []attempt
+	for _, statement := range own {
+		operators, relayers = append(operators, attempt{statement, true}), append(relayers, attempt{statement, false})
+	}
+	try(t, connect(t, relayer.url), relayers)
+	try(t, connect(t, operator.url), append(operators,
+		attempt{"delete from outbox.dead_letters returning *", true},
+		attempt{"delete from outbox.dead_letter_log", false}, // the trail stays
+		attempt{"truncate outbox.dead_letter_log", false},
+		attempt{"update outbox.dead_letters set payload = ''", false},
+		attempt{"update outbox.events set payload = ''", false},
+		attempt{"select setval('outbox.events_id_seq', 1)", false},
+		attempt{"select outbox.grant_operator(current_user::regrole)", false},
+	))
+}
+
 func TestDeadRights(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)

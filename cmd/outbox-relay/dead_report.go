@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -146,25 +147,15 @@ func (r *retryReport) refused() error {
 
 // verdict returns a failure unless the stream holds every retried event.
 func (r *retryReport) verdict() error {
-	var steps []string
-	bad := len(r.Refused)
-	for _, problem := range []struct {
-		is   func(*deadletter.Retried) bool
-		next string
-	}{
-		{has(deadletter.Dead), "remove the cause of what is dead again, see outbox-relay dead list"},
-		{(*deadletter.Retried).Dropped, "retry what was dropped when the duplicate window is over"},
-		{has(deadletter.Held), "deal with the other dead letters of the keys that are held"},
-		{has(deadletter.Waits), "see outbox-relay status whether a relay leads and its broker answers: it then publishes them, and nobody has to retry them"},
-		{has(deadletter.Acknowledged), "look for the event ids in the stream by hand, or make it readable"},
-	} {
+	bad, steps := len(r.Refused), []string(nil)
+	for _, problem := range problems {
 		if n := r.count(problem.is); n > 0 {
 			bad += n
 			steps = append(steps, problem.next)
 		}
 	}
-	if len(r.Refused) > 0 {
-		steps = append(steps, "publish a corrected event by hand for what outbox.events refuses, then discard it")
+	if refused := (*failure)(nil); errors.As(r.refused(), &refused) {
+		steps = append(steps, refused.next)
 	}
 	if bad == 0 {
 		return nil
@@ -175,6 +166,23 @@ func (r *retryReport) verdict() error {
 		next: strings.Join(steps, "\n"),
 	}
 }
+
+// problems are what keeps a retry from being a success, each with the next step.
+var problems = []struct {
+	is   func(*deadletter.Retried) bool
+	next string
+}{
+	{has(deadletter.Dead), "remove the cause of what is dead again, see outbox-relay dead list"},
+	{putBack, "retry what was dropped when the duplicate window is over"},
+	{droppedForGood, "write anew, from where it came from, what was dropped and is gone; outbox.dead_letter_log names it"},
+	{has(deadletter.Held), "deal with the other dead letters of the keys that are held"},
+	{has(deadletter.Waits), "see outbox-relay status whether a relay leads and its broker answers: it then publishes what waits"},
+	{has(deadletter.Acknowledged), "look for the event ids in the stream by hand, or make it readable"},
+}
+
+func putBack(e *deadletter.Retried) bool { return e.Dropped() && e.PutBack }
+
+func droppedForGood(e *deadletter.Retried) bool { return e.Dropped() && !e.PutBack }
 
 // has returns whether an event has an outcome.
 func has(outcome deadletter.Outcome) func(*deadletter.Retried) bool {

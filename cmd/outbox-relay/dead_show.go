@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -150,11 +151,11 @@ func (l wholeLetter) renderHistory() string {
 	if len(l.history) == 0 {
 		return "nobody has retried it yet\n"
 	}
-	var text string
+	var lines strings.Builder
 	for _, entry := range l.history {
-		text += describe(entry) + "\n"
+		lines.WriteString(describe(entry) + "\n")
 	}
-	return text
+	return lines.String()
 }
 
 // describe writes a line of the log.

@@ -67,11 +67,11 @@ func renderHeaders(raw json.RawMessage) string {
 	case len(headers) == 0:
 		return "(none)\n"
 	}
-	var text string
+	var lines strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		text += printable(name) + ": " + printable(headers[name]) + "\n"
+		lines.WriteString(printable(name) + ": " + printable(headers[name]) + "\n")
 	}
-	return text
+	return lines.String()
 }
 
 // indent moves lines to the right.
