@@ -284,7 +284,7 @@ func TestDeadNamesWhatIsNotThere(t *testing.T) {
 	missing := outbox.NewID().String()
 	got := c.run(t, append([]string{"dead", "retry", missing, "--wait=0"}, text(ids...)...)...)
 	require.Equal(t, 1, got.code)
-	require.Contains(t, got.out, "retried 1 dead letter:")
+	require.Contains(t, got.out, "retried 1 dead letter\n")
 	require.Contains(t, got.err, "no dead letter has the id "+missing)
 	require.Equal(t, 1, c.run(t, "dead", "discard", missing, "--note=x").code)
 	require.Contains(t, c.mustRun(t, "dead", "discard", "--key=none", "--note=x"), "nothing to do")

@@ -14,7 +14,7 @@ const shownEvents = 100
 
 // begin says what was changed in Postgres.
 func (r *retryReport) begin() {
-	fmt.Fprintf(r.out, "retried %s: they are back in outbox.events\n", count(int64(len(r.Retried)), "dead letter"))
+	fmt.Fprintf(r.out, "retried %s\n", count(int64(len(r.Retried)), "dead letter"))
 	moved := 0
 	for i := range r.Retried {
 		if r.Retried[i].NewID != r.Retried[i].ID {
@@ -69,7 +69,7 @@ func (r *retryReport) caveat() {
 
 // end says what became of the retried events.
 func (r *retryReport) end(waited time.Duration) {
-	r.line(deadletter.Stored, "stored: the stream has them now")
+	r.line(deadletter.Stored, "stored: now in the stream")
 	if n := r.count(func(e *deadletter.Retried) bool { return e.Outcome == deadletter.Duplicate }); n > 0 {
 		fmt.Fprintf(r.out, "%7d duplicate: the stream recognised the event id and stored nothing new\n", n)
 		r.name(deadletter.Duplicate, r.explainDuplicate)

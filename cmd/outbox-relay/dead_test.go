@@ -51,7 +51,7 @@ func TestWhatBecomesOfARetry(t *testing.T) {
 		want    string
 		next    string // of the failure; empty if there is none
 	}{
-		"stored": {retried: retriedAs(deadletter.Stored, nil), want: "      1 stored: the stream has them now\n"},
+		"stored": {retried: retriedAs(deadletter.Stored, nil), want: "      1 stored: now in the stream\n"},
 		"the stream has it": {
 			retried: retriedAs(deadletter.Duplicate, func(r *deadletter.Retried) { r.Found = found("game.a") }),
 			want: "      1 duplicate: the stream recognised the event id and stored nothing new\n        7 " + id +
