@@ -17,6 +17,7 @@ func TestUnreachablePostgres(t *testing.T) {
 	for _, args := range [][]string{
 		{"run", "--admin.listen="}, {"run", "--migrate"}, {"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"},
 		{"publish", "game.x", "{}"}, {"status", "--admin.listen="},
+		{"dead", "list"}, {"dead", "show", "1"}, {"dead", "retry", "1"}, {"dead", "discard", "1", "--note=x"},
 	} {
 		got := call{args: args, env: []string{"OUTBOX_POSTGRES_URL=" + url}}.run(t)
 		require.Equal(t, codeFailure, got.code, args)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,18 @@ func (f *failure) Error() string {
 
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.cause }
+
+// both returns two failures as one; either may be nil. The exit code is that of the first.
+func both(a, b error) error {
+	first, second := (*failure)(nil), (*failure)(nil)
+	if !errors.As(a, &first) || !errors.As(b, &second) {
+		return errors.Join(a, b)
+	}
+	return &failure{
+		what: first.what + "; " + second.what, cause: errors.Join(first.cause, second.cause),
+		value: cmp.Or(first.value, second.value), next: first.next + "\n" + second.next, code: first.code,
+	}
+}
 
 // report prints an error and returns the exit code for it.
 func report(w io.Writer, err error) int {

@@ -34,3 +34,13 @@ func TestReport(t *testing.T) {
 	require.EqualError(t, whole, "cannot start: first\nsecond")
 	require.EqualError(t, &failure{what: "x"}, "x")
 }
+
+func TestBoth(t *testing.T) {
+	t.Parallel()
+	a := &failure{what: "a", next: "do a", code: codeUsage}
+	b := &failure{what: "b", next: "do b", value: "v"}
+	require.NoError(t, both(nil, nil))
+	require.ErrorIs(t, both(a, nil), a)
+	require.ErrorIs(t, both(nil, b), b)
+	require.Equal(t, &failure{what: "a; b", next: "do a\ndo b", value: "v", code: codeUsage}, both(a, b))
+}

@@ -37,6 +37,7 @@ func newRootCommand(environ []string) *cobra.Command {
 		newMigrateCommand(environ),
 		newStatusCommand(environ),
 		newPublishCommand(environ),
+		newDeadCommand(environ),
 		newConfigCommand(environ),
 		newVersionCommand(),
 		newDemoCommand(),

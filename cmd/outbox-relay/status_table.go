@@ -55,6 +55,30 @@ func (t table) relay(r relayView) {
 	t.row("sent again", "%d", s.Retried)
 	t.row("now dead", "%d since the relay started", s.DeadLetters)
 	t.row("delayed", "%s by an earlier failure of the key", count(int64(s.Delayed), "event"))
+	t.row("held", "%s", held(s))
+	if s.Loss != nil {
+		t.row("last loss", "%s: %s", moment(s.Loss.At), loss(s.Loss))
+	}
+	for _, warning := range s.Warnings {
+		t.row("warning", "%s", warning)
+	}
+}
+
+// held says which keys wait for a person.
+func held(s *relay.Status) string {
+	if s.HeldKeys == 0 {
+		return "no key"
+	}
+	return fmt.Sprintf("%s with %s, until dead letters are retried or discarded", count(int64(s.HeldKeys), "key"), count(int64(s.HeldEvents), "event"))
+}
+
+// loss says what a stream has lost, and what was done about it.
+func loss(l *relay.Loss) string {
+	did := "none of them is published again"
+	if l.Healed {
+		did = "they are published again"
+	}
+	return fmt.Sprintf("%s; of the lost events %d are retained, %s", l.Cause, l.Events, did)
 }
 
 func noRelay(r relayView) string {

@@ -40,7 +40,9 @@ func leading() relay.Status {
 
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
-	s := leading()
+	s, troubled := leading(), leading()
+	troubled.HeldKeys, troubled.HeldEvents, troubled.Warnings = 1, 48, []string{"a trigger", "unlogged"}
+	troubled.Loss = &relay.Loss{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Cause: "it was deleted", Healed: true, Events: 7}
 	for name, tc := range map[string]struct {
 		seen overview
 		want string
@@ -57,6 +59,24 @@ published     1 event, 2 of them known to the broker already
 sent again    3
 now dead      4 since the relay started
 delayed       5 events by an earlier failure of the key
+held          no key
+`},
+		"trouble": {
+			overview{Backlog: &relay.Backlog{Exact: true}, Relay: relayView{URL: "http://r", Status: &troubled}},
+			`backlog       0 events
+lag           0s
+dead letters  0
+relay         leading for 1h0m0s, at http://r
+ready         no: the broker does not answer
+broker        jetstream unavailable for 1m0s: refused
+published     1 event, 2 of them known to the broker already
+sent again    3
+now dead      4 since the relay started
+delayed       5 events by an earlier failure of the key
+held          1 key with 48 events, until dead letters are retried or discarded
+last loss     2026-01-02T03:04:05Z: it was deleted; of the lost events 7 are retained, they are published again
+warning       a trigger
+warning       unlogged
 `},
 		"no relay": {
 			overview{Backlog: &relay.Backlog{Events: 1, Exact: true, Lag: 0.0123}, Relay: relayView{URL: "http://r", Error: "refused"}},

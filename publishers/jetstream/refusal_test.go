@@ -236,6 +236,14 @@ func TestLargerThanTheStreamTakes(t *testing.T) {
 	require.Equal(t, "permanent too_large", kind(outcomes[1].Err))
 	require.ErrorContains(t, outcomes[1].Err, "--max-msg-size")
 	require.False(t, isAPI(outcomes[1].Err, 10054))
+
+	// An operator does what the error says and retries. The relay inspects the stream before it publishes the event again.
+	update(t, s.admin(), cfg.StreamName, func(c *streamConfig) { c.MaxMsgSize = -1 })
+	_, err = p.Inspect(t.Context())
+	require.NoError(t, err)
+	outcomes, err = p.Publish(t.Context(), events[1:2])
+	require.NoError(t, err)
+	requireStored(t, outcomes, 0)
 }
 
 // The same, when the publisher believes that the subject is captured.

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTextForATerminal(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "größe 7", printable("größe 7"))
+	require.Equal(t, `"a\x1b[2Jb"`, printable("a\x1b[2Jb"))
+	require.Equal(t, `"a\u202eb"`, printable("a\u202eb"), "what turns the direction of writing hides something")
+	require.Equal(t, `"\xff"`, printable("\xff"))
+
+	require.Equal(t, "a b", shorten("a\n  b", 3))
+	require.Equal(t, "größ…", shorten("größe!", 5))
+	require.Equal(t, "größe", shorten("größe", 5))
+}

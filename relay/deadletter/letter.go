@@ -1,0 +1,102 @@
+package deadletter
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/gameoutbox/relay/outbox"
+)
+
+// Letter is a dead letter without what may be large.
+type Letter struct {
+	ID            int64     `json:"id"` // not unique, see outbox.dead_letters
+	EventID       outbox.ID `json:"event_id"`
+	Subject       string    `json:"subject"`
+	Key           string    `json:"key,omitempty"`
+	Reason        string    `json:"reason"` // see relay.Reason
+	Error         string    `json:"error"`
+	Attempts      int       `json:"attempts"`
+	CreatedAt     time.Time `json:"created_at"`
+	FirstFailedAt time.Time `json:"first_failed_at"`
+	LastFailedAt  time.Time `json:"last_failed_at"`
+	PayloadBytes  int64     `json:"payload_bytes"`
+	// Held says that events of the key wait until its dead letters are retried or discarded.
+	Held bool `json:"held"`
+}
+
+// Ref returns what names the dead letter.
+func (l Letter) Ref() Ref { return Ref{ID: l.ID, EventID: l.EventID} }
+
+// ListOptions say how a list is sorted and where it ends.
+type ListOptions struct {
+	// Limit is the most that is listed; 0 means no limit.
+	Limit int
+	// ByID sorts by id. Otherwise those that failed last come first.
+	ByID bool
+}
+
+// List returns the dead letters that are meant.
+func (s *Store) List(ctx context.Context, sel Selection, opts ListOptions) ([]Letter, error) {
+	limit := &opts.Limit
+	if opts.Limit == 0 {
+		limit = nil
+	}
+	return look[Letter](ctx, s, withMeant(listSQL), sel.args(limit, opts.ByID)...)
+}
+
+// Group is how many dead letters have one reason and one subject.
+type Group struct {
+	Reason, Subject string
+	Events          int64
+	LastID          int64     // the highest id among them
+	LastFailedAt    time.Time // when the last of them failed
+}
+
+// Count returns how many dead letters are meant, by reason and subject, the most first.
+func (s *Store) Count(ctx context.Context, sel Selection) ([]Group, error) {
+	return look[Group](ctx, s, withMeant(countSQL), sel.args()...)
+}
+
+// Absent returns those of the ids and event ids of a selection that no dead letter has.
+func (s *Store) Absent(ctx context.Context, sel Selection) ([]string, error) {
+	found, err := look[struct{ Name string }](ctx, s, absentSQL, sel.IDs, uuids(sel.EventIDs))
+	names := make([]string, len(found))
+	for i, each := range found {
+		names[i] = each.Name
+	}
+	return names, err
+}
+
+// Content is the part of a dead letter that may be large.
+type Content struct {
+	Headers json.RawMessage // as they are in the table; nil if there are none
+	Payload []byte
+}
+
+// Content returns the headers and the payload of a dead letter; false if it is no longer there.
+func (s *Store) Content(ctx context.Context, ref Ref) (Content, bool, error) {
+	found, err := look[Content](ctx, s, showSQL, ref.ID, [16]byte(ref.EventID))
+	if err != nil || len(found) == 0 {
+		return Content{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// waitingLimit is how many waiting events are looked at to find those of one key. It takes about a second.
+const waitingLimit = 1_000_000
+
+// Waiting is how many events of one key wait to be published.
+type Waiting struct {
+	Events int64
+	Exact  bool // false if there may be more, for too much waits to look at all of it
+}
+
+// Waiting counts the events of a key that wait to be published.
+func (s *Store) Waiting(ctx context.Context, key string) (Waiting, error) {
+	found, err := look[Waiting](ctx, s, waitingSQL, key, waitingLimit)
+	if err != nil || len(found) == 0 {
+		return Waiting{}, err
+	}
+	return found[0], nil
+}
