@@ -147,6 +147,9 @@ func TestSizeSteadyState(t *testing.T) {
 	// The small size cannot wait for the minute between two looks of autovacuum.
 	s := newSized(t, atSize(map[string]string{"autovacuum_naptime": "1s"}, nil))
 	s.fill(t, 0, 0)
+	// The table is vacuumed after so many rows, which is little at full size.
+	_, err := s.db.Pool.Exec(t.Context(), fmt.Sprintf("alter table outbox.events set (autovacuum_vacuum_threshold = %d)", atSize(100, 20_000)))
+	require.NoError(t, err)
 	r := startRelay(t, s.db.URL, s.stream.publisher(t), func(c *relay.Config) { c.Retention = retention })
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan int, 1)
