@@ -1,0 +1,184 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// call is one Publish. It sends in rounds: an event that the server refuses ends the round, its outcome is noted, and the next
+// round goes on with the events that are left. Each round decides at least one event, or ends the call.
+type call struct {
+	session  *session
+	events   []relay.Event
+	outcomes []relay.Outcome
+	decided  []bool          // stored or refused
+	held     map[string]bool // keys of refused events: no later one may be stored in this call
+	reloaded bool            // the script was loaded again
+}
+
+func newCall(s *session, events []relay.Event, outcomes []relay.Outcome) *call {
+	return &call{session: s, events: events, outcomes: outcomes, decided: make([]bool, len(events)), held: map[string]bool{}}
+}
+
+// send publishes until every event is decided or held, or the server cannot go on.
+func (c *call) send(ctx context.Context) error {
+	known := c.session.server.Load()
+	c.refuseTooLarge(known)
+	primary, err := c.session.sender.primary(ctx)
+	if err != nil {
+		return c.session.explain(ctx, err)
+	}
+	for {
+		round := c.split()
+		if len(round) == 0 {
+			return nil
+		}
+		if err := c.round(ctx, primary, known, round); err != nil {
+			return err
+		}
+	}
+}
+
+// refuseTooLarge finds the events that the server would answer by breaking the connection.
+func (c *call) refuseTooLarge(known *server) {
+	for i := range c.events {
+		event := &c.events[i]
+		if largest := max(len(event.Payload), headersSize(event)); largest > known.maxValue {
+			c.decided[i] = true
+			c.outcomes[i].Err = &relay.PermanentError{Reason: relay.ReasonTooLarge, Err: fmt.Errorf(
+				"a value of %d bytes, and the server takes %d; raise its proto-max-bulk-len", largest, known.maxValue)}
+		}
+	}
+}
+
+// round sends some parts without waiting, and waits for the answers.
+func (c *call) round(ctx context.Context, primary *redis.Client, known *server, parts []part) error {
+	sent := make([]*redis.StringCmd, len(parts))
+	pipe := primary.Pipeline()
+	after := ""
+	for n, p := range parts {
+		c.session.calls++
+		done := fmt.Sprint(c.session.calls)
+		sent[n] = redis.NewStringCmd(ctx, c.args(known.mode, p, after, done)...)
+		_ = pipe.Process(ctx, sent[n]) // only queues it
+		after = done
+	}
+	wait := c.session.cfg.queueWait(ctx, pipe)
+	_, err := pipe.Exec(ctx)
+	if err != nil {
+		err = failed(err, sent, wait)
+	}
+	replies, refusal, err := c.read(sent, err)
+	if lag := wait.err(); err == nil && lag != nil {
+		return c.lost(ctx, lag)
+	}
+	c.take(parts, replies)
+	switch {
+	case err != nil:
+		return c.lost(ctx, err)
+	case refusal != nil:
+		return c.refused(ctx, primary, known, parts, replies, refusal)
+	}
+	return nil
+}
+
+// failed returns the error of the connection. What the server answered to one command is not that.
+func failed(err error, sent []*redis.StringCmd, wait wait) error {
+	var answer redis.Error
+	for _, cmd := range sent {
+		if cmd.Err() != nil && !errors.As(cmd.Err(), &answer) {
+			return cmd.Err()
+		}
+	}
+	if lost := wait.lost(); lost != nil {
+		return lost
+	}
+	if errors.As(err, &answer) {
+		return nil
+	}
+	return err
+}
+
+// read reads the answers up to the first that tells of a failure.
+func (c *call) read(sent []*redis.StringCmd, lost error) (replies []reply, refusal *serverError, err error) {
+	for _, cmd := range sent {
+		if cmd.Err() != nil {
+			if lost == nil {
+				refusal = newServerError(cmd.Err().Error())
+			}
+			break
+		}
+		answer, err := parseReply(cmd.Val())
+		if err != nil {
+			return replies, nil, err
+		}
+		replies = append(replies, answer)
+		if answer.failure != "" {
+			refusal = newServerError(answer.failure)
+			break
+		}
+	}
+	return replies, refusal, lost
+}
+
+// take notes the outcomes of what is stored.
+func (c *call) take(parts []part, replies []reply) {
+	for n, answer := range replies {
+		for j, outcome := range answer.stored[:min(len(answer.stored), len(parts[n]))] {
+			c.outcomes[parts[n][j]], c.decided[parts[n][j]] = outcome, true
+		}
+	}
+}
+
+// refused notes what a refusal means: for the event at which the script stopped, or for the whole server.
+func (c *call) refused(ctx context.Context, primary *redis.Client, known *server, parts []part, replies []reply, refusal *serverError) error {
+	if isNoScript(refusal) && !c.reloaded {
+		c.reloaded = true
+		if err := primary.ScriptLoad(ctx, known.mode.text).Err(); err != nil {
+			return c.lost(ctx, err)
+		}
+		return nil
+	}
+	v := c.session.cfg.judge(refusal)
+	i := c.stoppedAt(parts, replies)
+	if v.whole || i < 0 {
+		return c.lost(ctx, refusal)
+	}
+	c.outcomes[i].Err, c.decided[i] = v.err, true
+	if key := c.events[i].Key; key != "" {
+		c.held[key] = true
+	}
+	return nil
+}
+
+// stoppedAt returns the event at which the script stopped, or -1 if the script itself failed.
+func (c *call) stoppedAt(parts []part, replies []reply) int {
+	if len(replies) == 0 {
+		return -1
+	}
+	last := len(replies) - 1
+	if n := len(replies[last].stored); replies[last].failure != "" && n < len(parts[last]) {
+		return parts[last][n]
+	}
+	return -1
+}
+
+// lost says what an error means for the events that are left.
+func (c *call) lost(ctx context.Context, cause error) error {
+	s := c.session
+	s.doubt(ctx, cause)
+	err := s.cfg.judge(cause).err
+	if !errors.Is(err, errSilent) || ended(ctx) != nil {
+		return err
+	}
+	// A server that answers other questions has the events or does not; one that does not answer is away.
+	if away := s.answers(ctx); away != nil {
+		return away
+	}
+	return err
+}

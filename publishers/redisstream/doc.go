@@ -1,0 +1,2 @@
+// Package redisstream publishes events to a Redis Stream.
+package redisstream
