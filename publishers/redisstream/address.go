@@ -43,4 +43,12 @@ func validAddress(address string) bool {
 	return err == nil && n >= 1 && n <= 65535
 }
 
+// shownAddress quotes an address that cannot be used. One that looks like a URL with a password is not shown.
+func shownAddress(address string) string {
+	if strings.Contains(address, "@") {
+		return "an address with a user in it"
+	}
+	return quote(address)
+}
+
 func quote(text string) string { return strconv.Quote(text) }

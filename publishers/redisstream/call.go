@@ -70,66 +70,82 @@ func (c *call) round(ctx context.Context, primary *redis.Client, known *server, 
 	}
 	wait := c.session.cfg.queueWait(ctx, pipe)
 	_, err := pipe.Exec(ctx)
-	if err != nil {
-		err = failed(err, sent, wait)
+	replies, refusal, err := read(parts, sent, lost(err, sent, wait))
+	if err == nil {
+		err = wait.err()
 	}
-	replies, refusal, err := c.read(sent, err)
-	if lag := wait.err(); err == nil && lag != nil {
-		return c.lost(ctx, lag)
+	if err == nil || !wait.asked() {
+		c.take(parts, replies)
 	}
-	c.take(parts, replies)
 	switch {
 	case err != nil:
-		return c.lost(ctx, err)
+		return c.explain(ctx, err)
 	case refusal != nil:
 		return c.refused(ctx, primary, known, parts, replies, refusal)
 	}
 	return nil
 }
 
-// failed returns the error of the connection. What the server answered to one command is not that.
-func failed(err error, sent []*redis.StringCmd, wait wait) error {
-	var answer redis.Error
-	for _, cmd := range sent {
-		if cmd.Err() != nil && !errors.As(cmd.Err(), &answer) {
-			return cmd.Err()
-		}
-	}
-	if lost := wait.lost(); lost != nil {
-		return lost
-	}
-	if errors.As(err, &answer) {
+// lost returns why a round has not all its answers, or nil if each command has one, which may be a refusal.
+func lost(err error, sent []*redis.StringCmd, wait wait) error {
+	if err == nil {
 		return nil
 	}
-	return err
+	refused := false
+	for _, answer := range append([]error{wait.answer()}, failures(sent)...) {
+		if answer != nil && !isAnswer(answer) {
+			return answer
+		}
+		refused = refused || answer != nil
+	}
+	if refused {
+		return nil
+	}
+	return err // the server refused the connection, which the library does not note in the commands
 }
 
-// read reads the answers up to the first that tells of a failure.
-func (c *call) read(sent []*redis.StringCmd, lost error) (replies []reply, refusal *serverError, err error) {
-	for _, cmd := range sent {
-		if cmd.Err() != nil {
-			if lost == nil {
-				refusal = newServerError(cmd.Err().Error())
-			}
-			break
+func failures(sent []*redis.StringCmd) []error {
+	errs := make([]error, len(sent))
+	for n, cmd := range sent {
+		errs[n] = cmd.Err()
+	}
+	return errs
+}
+
+// isAnswer tells whether an error is what a server answered to a command.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// read reads the answers up to the first that is missing or tells of a failure. lost is why one may be missing.
+func read(parts []part, sent []*redis.StringCmd, lost error) (replies []reply, refusal *serverError, err error) {
+	for n, cmd := range sent {
+		switch err := cmd.Err(); {
+		case err != nil && isAnswer(err):
+			return replies, newServerError(err.Error()), lost
+		case err != nil || lost != nil && cmd.Val() == "":
+			return replies, nil, lost
 		}
 		answer, err := parseReply(cmd.Val())
 		if err != nil {
 			return replies, nil, err
 		}
+		if len(answer.stored) > len(parts[n]) || len(answer.stored) < len(parts[n]) && answer.failure == "" {
+			return replies, nil, fmt.Errorf("%w: %d words for %d events", errReply, len(answer.stored), len(parts[n]))
+		}
 		replies = append(replies, answer)
 		if answer.failure != "" {
-			refusal = newServerError(answer.failure)
-			break
+			return replies, newServerError(answer.failure), lost
 		}
 	}
-	return replies, refusal, lost
+	return replies, nil, lost
 }
 
 // take notes the outcomes of what is stored.
 func (c *call) take(parts []part, replies []reply) {
 	for n, answer := range replies {
-		for j, outcome := range answer.stored[:min(len(answer.stored), len(parts[n]))] {
+		for j, outcome := range answer.stored {
 			c.outcomes[parts[n][j]], c.decided[parts[n][j]] = outcome, true
 		}
 	}
@@ -140,14 +156,14 @@ func (c *call) refused(ctx context.Context, primary *redis.Client, known *server
 	if isNoScript(refusal) && !c.reloaded {
 		c.reloaded = true
 		if err := primary.ScriptLoad(ctx, known.mode.text).Err(); err != nil {
-			return c.lost(ctx, err)
+			return c.explain(ctx, err)
 		}
 		return nil
 	}
 	v := c.session.cfg.judge(refusal)
 	i := c.stoppedAt(parts, replies)
 	if v.whole || i < 0 {
-		return c.lost(ctx, refusal)
+		return c.explain(ctx, refusal)
 	}
 	c.outcomes[i].Err, c.decided[i] = v.err, true
 	if key := c.events[i].Key; key != "" {
@@ -168,8 +184,8 @@ func (c *call) stoppedAt(parts []part, replies []reply) int {
 	return -1
 }
 
-// lost says what an error means for the events that are left.
-func (c *call) lost(ctx context.Context, cause error) error {
+// explain says what an error means for the events that are left.
+func (c *call) explain(ctx context.Context, cause error) error {
 	s := c.session
 	s.doubt(ctx, cause)
 	err := s.cfg.judge(cause).err

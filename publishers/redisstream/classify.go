@@ -56,14 +56,17 @@ var classes = []struct {
 	{"NOAUTH ", misconfigured("set redis.password, and redis.username for an ACL user")},
 	{"WRONGPASS ", misconfigured("check redis.username and redis.password")},
 	{"ERR AUTH ", misconfigured("the server has no password: remove redis.password")},
-	{"NOPERM ", misconfigured("grant the user what publishers/redisstream/doc.go lists under Permissions, with ACL SETUSER")},
-	{"ERR The user executing the script", misconfigured("grant the user what publishers/redisstream/doc.go lists under Permissions, with ACL SETUSER")},
+	{"NOPERM ", misconfigured(grantStep)},
+	{"ERR ACL failure in script", misconfigured(grantStep)},
+	{"ERR The user executing the script", misconfigured(grantStep)},
 	{"DENIED ", misconfigured("the server is in protected mode: give it a password, and set redis.password")},
 	{"WRONGTYPE ", misconfigured("a key of the stream holds something else: set redis.stream to another key")},
 	{"ERR unknown command", misconfigured("the server must know EVALSHA, XADD and XTRIM (Redis 6.2 or newer), and WAITAOF (7.2) for redis.wait_aof")},
 	{"ERR WAITAOF cannot be used", misconfigured("set appendonly yes on the server, or redis.wait_aof to false")},
 	{"ERR Protocol error: invalid bulk length", misconfigured("raise proto-max-bulk-len of the server above the size of the events")},
 }
+
+const grantStep = "grant the user what the documentation of publishers/redisstream lists under Permissions, with ACL SETUSER"
 
 func throttled(e *serverError) verdict {
 	return verdict{err: &relay.ThrottledError{Err: e}, whole: true}

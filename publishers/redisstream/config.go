@@ -115,7 +115,7 @@ func (c Config) checkServer(v *relay.Fields) {
 	v.Check(c.DB >= 0, "db", c.DB, "0 or more")
 	v.Check(c.DB == 0 || !c.Cluster, "db", c.DB, "0, the only database of a Cluster")
 	for _, address := range c.Addresses {
-		v.Check(validAddress(address), "addresses", quote(address), "host:port, such as redis-1:6379")
+		v.Check(validAddress(address), "addresses", shownAddress(address), "host:port, such as redis-1:6379")
 	}
 	sentinel := c.Sentinel
 	v.Check(!c.Cluster || sentinel.MasterName == "", "cluster", "true together with sentinel.master_name", "one of the two")

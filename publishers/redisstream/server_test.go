@@ -189,3 +189,36 @@ func start(t testing.TB, version string, args ...string) *harness.Server {
 }
 
 func withoutScheme(address string) string { return strings.TrimPrefix(address, "redis://") }
+
+// tick is how often a test looks whether something has happened.
+const tick = 20 * time.Millisecond
+
+func contains(text string, words ...string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// deliver publishes events as the relay does: again, in order, until all are stored.
+func deliver(t testing.TB, p *Publisher, events []relay.Event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	for len(events) > 0 {
+		require.NoError(t, ctx.Err())
+		outcomes, _ := p.Publish(ctx, events)
+		var left []relay.Event
+		for i, outcome := range outcomes {
+			if !outcome.Stored {
+				left = append(left, events[i])
+			}
+		}
+		if len(left) == len(events) {
+			<-time.After(tick)
+		}
+		events = left
+	}
+}

@@ -31,15 +31,10 @@ func (c Config) queueWait(ctx context.Context, pipe redis.Pipeliner) wait {
 	return w
 }
 
-// lost returns the error of the connection, if there is one.
-func (w wait) lost() error {
-	err := w.answer()
-	if _, refused := err.(redis.Error); refused { //nolint:errorlint // the library returns it as it is
-		return nil
-	}
-	return err
-}
+// asked tells whether the word of the primary is not enough.
+func (w wait) asked() bool { return w.disks != nil || w.replicas != nil }
 
+// answer returns the error of the question itself.
 func (w wait) answer() error {
 	switch {
 	case w.disks != nil:
