@@ -25,6 +25,8 @@ type RedisOptions struct {
 	Version string
 	// Args are further arguments of redis-server, such as "--maxmemory", "10mb".
 	Args []string
+	// Plain says that Args are all of its arguments, as for a Sentinel.
+	Plain bool
 	// Files are put into the container before the server starts, by their absolute path, readable by everyone.
 	Files map[string][]byte
 	// TLS says that Args make the server's port, 6379, one for encrypted connections alone.
@@ -61,7 +63,10 @@ func StartRedis(tb testing.TB, options RedisOptions) *Server {
 }
 
 func redisRecipe(options RedisOptions) recipe {
-	args := append([]string{"--appendonly", "yes", "--appendfsync", "always"}, options.Args...)
+	args := options.Args
+	if !options.Plain {
+		args = append([]string{"--appendonly", "yes", "--appendfsync", "always"}, options.Args...)
+	}
 	scheme, ping := "redis", pingRedis
 	if options.TLS {
 		scheme, ping = "rediss", pingTLS

@@ -121,6 +121,9 @@ func (c Config) judge(err error) verdict {
 		return verdict{err: err, whole: true}
 	case errors.As(err, &refusal):
 		return judgeServer(refusal)
+	case errors.Is(err, redis.Nil): // none of our commands has no answer, but the question for the primary may
+		return verdict{whole: true, err: fmt.Errorf("%w: the Sentinels %s know no primary %q; set redis.sentinel.master_name to a name that "+
+			"SENTINEL MASTERS lists", relay.ErrMisconfigured, strings.Join(c.addresses(), ","), c.Sentinel.MasterName)}
 	case errors.As(err, &answer):
 		return judgeServer(newServerError(answer.Error()))
 	case isEncryption(err):

@@ -222,3 +222,8 @@ func deliver(t testing.TB, p *Publisher, events []relay.Event) {
 		events = left
 	}
 }
+
+// addOf is an entry that is no event.
+func addOf(stream string) *redis.XAddArgs {
+	return &redis.XAddArgs{Stream: stream, Values: []string{"a", "1"}}
+}
