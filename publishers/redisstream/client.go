@@ -27,9 +27,9 @@ type link struct {
 	dialer *dialer
 }
 
-// newLink makes a client. It does not use the network yet; what waits for the network ends with ctx.
-func (c Config) newLink(ctx context.Context) link {
-	d := &dialer{timeout: c.ConnectTimeout, tls: c.TLS, ctx: ctx}
+// newLink makes a client that waits for an answer for so long. It does not use the network yet; what waits for the network ends with ctx.
+func (c Config) newLink(ctx context.Context, answer time.Duration) link {
+	d := &dialer{timeout: c.ConnectTimeout, answer: answer, tls: c.TLS, ctx: ctx}
 	return link{c.newClient(d), d}
 }
 
@@ -53,16 +53,13 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// readTimeout is how long a batch may be without its last answer. The wait for replicas comes on top.
-func (c Config) readTimeout() time.Duration { return c.PublishTimeout + c.WaitTimeout }
-
 // options returns what every kind of client needs. The library's own retries would send a batch again without asking.
 func (c Config) options(d *dialer) *redis.Options {
 	return &redis.Options{
 		ClientName: "outbox-relay", Dialer: d.dial, Protocol: 2, DisableIdentity: true,
 		Username: c.Username, Password: c.Password,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: c.ConnectTimeout,
-		ReadTimeout: c.readTimeout(), WriteTimeout: c.PublishTimeout, ContextTimeoutEnabled: true,
+		ReadTimeout: d.answer, WriteTimeout: d.answer, ContextTimeoutEnabled: true,
 		PoolSize: poolSize, PoolTimeout: c.ConnectTimeout, PoolFIFO: false,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}

@@ -13,7 +13,8 @@ import (
 // dialer opens the connections of one client and can break them. That is the only way to end a read or a write that waits
 // for a server which says nothing: the client library looks at a context's deadline, not at its end.
 type dialer struct {
-	timeout time.Duration
+	timeout time.Duration // for a connection
+	answer  time.Duration // for an answer, which is the client's matter
 	tls     TLS
 	ctx     context.Context // ends with the session
 

@@ -75,32 +75,23 @@ func TestAnswerThatComesTooLate(t *testing.T) {
 	require.Equal(t, ids(events), storedIDs(t, c, cfg.Stream))
 }
 
-// Connections that break in the middle of batches, again and again.
+// Connections that break in the middle of a batch, each at another moment.
 func TestConnectionsThatBreak(t *testing.T) {
 	t.Parallel()
 	cfg, proxy := throughProxy(t)
 	p, _ := connect(t, cfg)
-	stop, over := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(over)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(7 * time.Millisecond):
-				proxy.Cut()
-				proxy.Restore()
-			}
-		}
-	}()
 	var all []relay.Event
-	for range 20 {
+	for i := range 30 {
 		events := testEvents(1500, 7)
+		cut := time.AfterFunc(time.Duration(i)*time.Millisecond, func() {
+			proxy.Cut()
+			proxy.Restore()
+		})
+		_, _ = p.Publish(t.Context(), events)
+		cut.Stop()
 		deliver(t, p, events)
 		all = append(all, events...)
 	}
-	close(stop)
-	<-over
 	require.Equal(t, ids(all), storedIDs(t, admin(t, cfg), cfg.Stream))
 }
 

@@ -39,7 +39,11 @@ type server struct {
 
 func open(cfg Config, log *zap.Logger, id string) *session {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &session{cfg: cfg, log: log, cancel: cancel, id: id, sender: cfg.newLink(ctx), looker: cfg.newLink(ctx)}
+	return &session{
+		cfg: cfg, log: log, cancel: cancel, id: id,
+		sender: cfg.newLink(ctx, cfg.PublishTimeout+cfg.WaitTimeout), // the wait for replicas comes on top
+		looker: cfg.newLink(ctx, cfg.ConnectTimeout),
+	}
 }
 
 // close ends the connections. What waits for the server ends too.

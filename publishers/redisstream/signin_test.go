@@ -1,6 +1,7 @@
 package redisstream
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -51,6 +52,15 @@ func TestRightsOfTheDocumentationAreEnough(t *testing.T) {
 		cfg.Stream += "-other"
 		requireRefused(t, cfg, "misconfigured", "ACL SETUSER")
 	})
+}
+
+func TestRightsAreThoseOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	for line := range strings.Lines(documentedRights) {
+		require.Contains(t, string(text), strings.TrimSpace(line))
+	}
 }
 
 // documentedRights is the command of doc.go.
