@@ -19,7 +19,11 @@ type call struct {
 	decided  []bool          // stored or refused
 	held     map[string]bool // keys of refused events: no later one may be stored in this call
 	reloaded bool            // the script was loaded again
+	refusals int             // of events, for a reason of their own
 }
+
+// maxRefusals is how many events a server may refuse in a call before it is the server that is at fault.
+const maxRefusals = 8
 
 func newCall(s *session, events []relay.Event, outcomes []relay.Outcome) *call {
 	return &call{session: s, events: events, outcomes: outcomes, decided: make([]bool, len(events)), held: map[string]bool{}}
@@ -162,9 +166,10 @@ func (c *call) refused(ctx context.Context, primary *redis.Client, known *server
 	}
 	v := c.session.cfg.judge(refusal)
 	i := c.stoppedAt(parts, replies)
-	if v.whole || i < 0 {
+	if c.refusals++; v.whole || i < 0 || c.refusals > maxRefusals {
 		return c.explain(ctx, refusal)
 	}
+	c.session.doubt(ctx, refusal) // it may be another server now, which works in another mode
 	c.outcomes[i].Err, c.decided[i] = v.err, true
 	if key := c.events[i].Key; key != "" {
 		c.held[key] = true

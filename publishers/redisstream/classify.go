@@ -61,6 +61,7 @@ var classes = []struct {
 	{"ERR The user executing the script", misconfigured(grantStep)},
 	{"DENIED ", misconfigured("the server is in protected mode: give it a password, and set redis.password")},
 	{"WRONGTYPE ", misconfigured("a key of the stream holds something else: set redis.stream to another key")},
+	{"ERR The stream has exhausted", misconfigured("the stream holds an entry with the largest id there is: set redis.stream to another key")},
 	{"ERR unknown command", misconfigured("the server must know EVALSHA, XADD and XTRIM (Redis 6.2 or newer), and WAITAOF (7.2) for redis.wait_aof")},
 	{"ERR WAITAOF cannot be used", misconfigured("set appendonly yes on the server, or redis.wait_aof to false")},
 	{"ERR Protocol error: invalid bulk length", misconfigured("raise proto-max-bulk-len of the server above the size of the events")},
@@ -131,7 +132,7 @@ func (c Config) judge(err error) verdict {
 			relay.ErrMisconfigured, c.where(), err)}
 	case errors.As(err, &failed):
 		return verdict{err: c.unreachable(failed.cause), whole: true}
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, errReply):
 		return verdict{err: err, whole: true}
 	case isSilence(err):
 		return verdict{err: errSilent, whole: true}

@@ -94,7 +94,7 @@ func TestStreamThatWasSetBackIsFilledAgain(t *testing.T) {
 func TestIDsAreForgottenAfterTheWindow(t *testing.T) {
 	t.Parallel()
 	cfg := configFor(t, harness.Redis(t))
-	cfg.DedupWindow = time.Second
+	cfg.DedupWindow = 3 * time.Second
 	c := admin(t, cfg)
 	p, _ := connect(t, cfg)
 	old := testEvents(1, 0)

@@ -6,7 +6,7 @@ import "strings"
 //
 //	{game:events}:outbox:ids     the ids of the youngest events, a hash of event id to entry id
 //	{game:events}:outbox:older   those before them
-//	{game:events}:outbox:gate:x  how far the calls of publisher x came, for a minute
+//	{game:events}:outbox:gate:x  which part of publisher x was added last, for a minute
 const (
 	idsKey   = ":outbox:ids"
 	olderKey = ":outbox:older"

@@ -78,6 +78,13 @@ var refusals = map[string]refusal{
 			require.NoError(t, c.Set(t.Context(), cfg.Stream, "a text", 0).Err())
 			return func() { require.NoError(t, c.Del(t.Context(), cfg.Stream).Err()) }
 		}},
+	"a stream without a further id": {"misconfigured", []string{"exhausted", "redis.stream"},
+		func(t *testing.T, _ *harness.Server, c *redis.Client, cfg Config) func() {
+			last := addOf(cfg.Stream)
+			last.ID = "18446744073709551615-18446744073709551615"
+			require.NoError(t, c.XAdd(t.Context(), last).Err())
+			return func() { require.NoError(t, c.Del(t.Context(), cfg.Stream).Err()) }
+		}},
 	"NOPERM": {"misconfigured", []string{"no permissions", "ACL SETUSER"}, func(t *testing.T, _ *harness.Server, c *redis.Client, _ Config) func() {
 		require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "default", "-xadd").Err())
 		return func() { require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "default", "+xadd").Err()) }

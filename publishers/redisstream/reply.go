@@ -47,14 +47,14 @@ func parseReply(text string) (reply, error) {
 }
 
 // parseSequence makes one number of an entry's id, <milliseconds>-<number>: the milliseconds, shifted by 20 bits, and the
-// number. Its order is that of the stream. The milliseconds fit until the year 2527; the number of an entry is cut off at
+// number. Its order is that of the stream. Milliseconds after the year 2527 are cut off there, and the number of an entry at
 // 1,048,575, which is more than a server can store in a millisecond.
 func parseSequence(id string) (uint64, bool) {
 	ms, number, found := strings.Cut(id, "-")
 	if !found {
 		return 0, false
 	}
-	m, err1 := strconv.ParseUint(ms, 10, 64-sequenceBits)
+	m, err1 := strconv.ParseUint(ms, 10, 64)
 	n, err2 := strconv.ParseUint(number, 10, 64)
-	return m<<sequenceBits | min(n, 1<<sequenceBits-1), err1 == nil && err2 == nil
+	return min(m, 1<<(64-sequenceBits)-1)<<sequenceBits | min(n, 1<<sequenceBits-1), err1 == nil && err2 == nil
 }

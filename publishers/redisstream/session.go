@@ -94,16 +94,13 @@ func (s *session) explain(ctx context.Context, err error) error {
 // doubt makes the next Publish look at the server again.
 func (s *session) doubt(ctx context.Context, err error) {
 	s.fit.Store(false)
-	var refusal *serverError
-	var answer redis.Error
-	if errors.As(err, &answer) {
-		refusal = newServerError(answer.Error())
+	refusal, refused := errors.AsType[*serverError](err)
+	if answer, ok := errors.AsType[redis.Error](err); ok {
+		refusal, refused = newServerError(answer.Error()), true
 	}
-	if refusal != nil || errors.As(err, &refusal) {
-		if isMoved(refusal) {
-			s.sender.moved(ctx)
-			s.looker.moved(ctx)
-		}
+	if refused && isMoved(refusal) {
+		s.sender.moved(ctx)
+		s.looker.moved(ctx)
 	}
 }
 
