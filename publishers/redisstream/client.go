@@ -60,7 +60,7 @@ func (c Config) options(d *dialer) *redis.Options {
 		Username: c.Username, Password: c.Password,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: c.ConnectTimeout,
 		ReadTimeout: d.answer, WriteTimeout: d.answer, ContextTimeoutEnabled: true,
-		PoolSize: poolSize, PoolTimeout: c.ConnectTimeout, PoolFIFO: false,
+		PoolSize: poolSize, PoolTimeout: c.ConnectTimeout,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 }

@@ -85,10 +85,11 @@ func testEvents(n, keys int) []relay.Event {
 	return events
 }
 
-// freshID makes a new event of the same one.
+// freshID makes a new event of the same one. The first byte varies, for a server with IDMP shares out the ids by it.
 func freshID(e *relay.Event) {
-	copy(e.EventID[:], fmt.Sprintf("%x%016d", numbers.Load()%16, numbers.Add(1))[1:])
-	e.EventID[0] = byte(numbers.Load())
+	n := numbers.Add(1)
+	e.EventID[0] = byte(n)
+	copy(e.EventID[1:], fmt.Sprintf("%015d", n))
 }
 
 // publish publishes events in one call that stores them all.
