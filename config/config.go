@@ -2,17 +2,18 @@ package config
 
 import (
 	"github.com/gameoutbox/relay/publishers/jetstream"
+	"github.com/gameoutbox/relay/publishers/redisstream"
 	"github.com/gameoutbox/relay/relay"
 )
 
 // Config is the whole configuration; a field is a section. Start from [DefaultConfig], or get it from [Load].
 type Config struct {
-	Postgres Postgres         `yaml:"postgres"`
-	MQ       jetstream.Config `yaml:"mq"`
-	Redis    Redis            `yaml:"redis"`
-	Admin    Admin            `yaml:"admin"`
-	Log      Log              `yaml:"log"`
-	Relay    relay.Config     `yaml:"relay"`
+	Postgres Postgres           `yaml:"postgres"`
+	MQ       jetstream.Config   `yaml:"mq"`
+	Redis    redisstream.Config `yaml:"redis"`
+	Admin    Admin              `yaml:"admin"`
+	Log      Log                `yaml:"log"`
+	Relay    relay.Config       `yaml:"relay"`
 }
 
 // DefaultConfig returns the defaults of every section. What [Load] returns when nothing is set differs in two values, see
@@ -21,7 +22,7 @@ func DefaultConfig() Config {
 	return Config{
 		Postgres: DefaultPostgres(),
 		MQ:       jetstream.DefaultConfig(),
-		Redis:    DefaultRedis(),
+		Redis:    redisstream.DefaultConfig(),
 		Admin:    DefaultAdmin(),
 		Log:      DefaultLog(),
 		Relay:    relay.DefaultConfig(),

@@ -16,22 +16,14 @@ func (c *Config) keys() []key {
 }
 
 func (c *Config) brokerKeys() []key {
-	postgres, redis := &c.Postgres, &c.Redis
+	postgres := &c.Postgres
 	keys := []key{
 		{name: "postgres.url", field: textValue(&postgres.URL), redact: RedactPostgres,
 			help: "Connection string of the database with the outbox, as a URL or as host=... user=... dbname=... Required."},
 		{name: "postgres.max_conns", field: intValue(&postgres.MaxConns),
 			help: "Most connections that the relay opens, 3 to 1000."},
 	}
-	keys = append(keys, c.natsKeys()...)
-	return append(keys,
-		key{name: "redis.host", field: textValue(&redis.Host),
-			help: `Name or address of the server. "" means no Redis, and so does a configuration without any redis key.`},
-		key{name: "redis.port", field: intValue(&redis.Port), help: "TCP port of the server, 1 to 65535."},
-		key{name: "redis.password", field: textValue(&redis.Password), redact: redactSecret, help: "Password of the server."},
-		key{name: "redis.db", field: intValue(&redis.DB), help: "Number of the database, 0 or more."},
-		key{name: "redis.stream", field: textValue(&redis.Stream), help: "Key of the stream that events are added to."},
-	)
+	return append(append(keys, c.natsKeys()...), c.redisKeys()...)
 }
 
 func (c *Config) relayKeys() []key {
@@ -67,7 +59,7 @@ func (c *Config) relayKeys() []key {
 var sectionHelp = map[string]string{
 	"postgres": "The database with the outbox.",
 	"mq":       "NATS JetStream. Without any mq key and any redis key, events are only logged, for development.",
-	"redis":    "Redis Streams. This build has no Redis publisher yet and refuses to run when this section is configured.",
+	"redis":    "Redis Streams, the broker where mq.nats_url is empty. Beside NATS it is not used yet.",
 	"admin":    "The HTTP server for operators: /healthz, /readyz, /metrics, /api/v1/status.",
 	"log":      "The log, written to standard error.",
 	"relay":    "The engine.",

@@ -23,11 +23,13 @@ func (l listValue) decode(node *yaml.Node) bool {
 	if node.Kind != yaml.SequenceNode {
 		return false
 	}
-	items := make([]string, len(node.Content))
-	for i, item := range node.Content {
-		if !textValue(&items[i]).decode(resolve(item)) {
+	var items []string // nil where there is none, as parse has it
+	for _, node := range node.Content {
+		var item string
+		if !textValue(&item).decode(resolve(node)) {
 			return false
 		}
+		items = append(items, item)
 	}
 	*l.at = items
 	return true

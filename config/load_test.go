@@ -27,7 +27,11 @@ func TestDefaultsKeepTheContract(t *testing.T) {
 	require.Equal(t, "nats://localhost:4222", c.MQ.NATSURL)
 	require.Equal(t, "game-events", c.MQ.StreamName)
 	require.Equal(t, []string{"game.>"}, c.MQ.Subjects)
-	require.Equal(t, Redis{Host: "localhost", Port: 6379, Password: "", DB: 0, Stream: "game:events"}, c.Redis)
+	require.Equal(t, "localhost", c.Redis.Host)
+	require.Equal(t, 6379, c.Redis.Port)
+	require.Empty(t, c.Redis.Password)
+	require.Zero(t, c.Redis.DB)
+	require.Equal(t, "game:events", c.Redis.Stream)
 	require.Equal(t, "127.0.0.1:9470", c.Admin.Listen)
 	require.Equal(t, Log{Level: "info", Format: "json"}, c.Log)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/gameoutbox/relay/config"
 )
 
-const longHelp = `outbox-relay forwards events from a Postgres outbox table to NATS JetStream: each event of a committed transaction once, and
-the events of one key in order.
+const longHelp = `outbox-relay forwards events from a Postgres outbox table to NATS JetStream or a Redis Stream: each event of a committed
+transaction once, and the events of one key in order.
 
 Settings come from config.yaml (or --config), then from the environment (mq.nats_url is OUTBOX_MQ_NATS_URL), then from flags
 (--mq.nats_url). "outbox-relay config print --defaults" writes a file with all of them.
@@ -24,7 +24,7 @@ Exit codes: 0 success or a clean stop on SIGTERM or SIGINT, 1 failure, 2 wrong u
 func newRootCommand(environ []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "outbox-relay",
-		Short:         "Forwards events from a Postgres outbox to NATS JetStream",
+		Short:         "Forwards events from a Postgres outbox to NATS JetStream or Redis Streams",
 		Long:          longHelp,
 		SilenceErrors: true, // execute prints them
 		SilenceUsage:  true,

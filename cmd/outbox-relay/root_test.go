@@ -51,21 +51,6 @@ func TestWrongConfigurationEndsWithTwoEverywhere(t *testing.T) {
 	}
 }
 
-func TestConfiguredRedisIsRefused(t *testing.T) {
-	t.Parallel()
-	for _, env := range [][]string{
-		{"OUTBOX_REDIS_HOST=cache"},
-		{"OUTBOX_REDIS_HOST=cache", "OUTBOX_MQ_NATS_URL=nats://n"},
-	} {
-		env = append(env, "OUTBOX_POSTGRES_URL=postgres://relay@db/game")
-		got := call{args: []string{"run"}, env: env}.run(t)
-		require.Equal(t, codeUsage, got.code)
-		require.Contains(t, got.err, "this build has no Redis publisher")
-		require.Contains(t, got.err, "value: redis.host is cache (OUTBOX_REDIS_HOST)")
-		require.Contains(t, got.err, "next:  remove the section redis")
-	}
-}
-
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"migrate", "up", "--help"}, {"help", "publish"}, {"completion", "--help"}} {

@@ -42,9 +42,6 @@ started it keeps trying, whatever goes away.`,
 
 // run runs one relay, logging to w, and returns nil after a clean stop.
 func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writer) error {
-	if settings.Config.UsesRedis() {
-		return redisUnsupported(settings)
-	}
 	log, err := newLogger(settings.Config.Log, w)
 	if err != nil {
 		return err
@@ -57,15 +54,6 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 		log.Info("stopped")
 	}
 	return err
-}
-
-func redisUnsupported(settings *config.Settings) error {
-	return &failure{
-		what:  "this build has no Redis publisher, so it cannot use the configured Redis",
-		value: settings.Show("redis.host"),
-		next:  "remove the section redis and every OUTBOX_REDIS_ variable, and set mq.nats_url to publish to NATS JetStream",
-		code:  codeUsage,
-	}
 }
 
 func logStart(log *zap.Logger, settings *config.Settings) {

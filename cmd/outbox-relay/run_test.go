@@ -85,12 +85,42 @@ func TestWhichPublisherIsChosen(t *testing.T) {
 	for name, env := range map[string][]string{
 		"noop":      nil,
 		"jetstream": {"OUTBOX_MQ_STREAM_NAME=x"},
+		"redis":     {"OUTBOX_REDIS_HOST=cache"},
 	} {
 		publisher, err := newPublisher(settingsWith(t, env...).Config, quietLog())
 		require.NoError(t, err)
 		require.Equal(t, name, publisher.Name())
 		require.NoError(t, publisher.Close(t.Context()))
 	}
+}
+
+func TestRedisWithoutNATSIsTheBroker(t *testing.T) {
+	t.Parallel()
+	publisher, err := newPublisher(settingsWith(t, "OUTBOX_MQ_NATS_URL=", "OUTBOX_REDIS_HOST=cache").Config, quietLog())
+	require.NoError(t, err)
+	require.Equal(t, "redis", publisher.Name())
+	require.NoError(t, publisher.Close(t.Context()))
+
+	cause := fmt.Errorf("no right: %w", relay.ErrMisconfigured)
+	err = connect(t.Context(), brokenBroker{err: cause}, settingsWith(t, "OUTBOX_REDIS_HOST=cache"))
+	f := (*failure)(nil)
+	require.ErrorAs(t, err, &f)
+	require.Equal(t, "redis.host is cache (OUTBOX_REDIS_HOST)", f.value)
+	require.Contains(t, f.next, "section redis")
+}
+
+func TestRedisBesideNATSIsNotUsedAndThatIsSaid(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := newLogger(config.DefaultLog(), &out)
+	require.NoError(t, err)
+	env := []string{"OUTBOX_MQ_NATS_URL=nats://n", "OUTBOX_REDIS_HOST=cache", "OUTBOX_REDIS_PASSWORD=hunter2"}
+	publisher, err := newPublisher(settingsWith(t, env...).Config, log)
+	require.NoError(t, err)
+	require.Equal(t, "jetstream", publisher.Name())
+	require.NoError(t, publisher.Close(t.Context()))
+	require.Contains(t, out.String(), "the section redis is not used")
+	require.NotContains(t, out.String(), "hunter2")
 }
 
 func TestNoopIsChosenLoudly(t *testing.T) {

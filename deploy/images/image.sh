@@ -3,7 +3,7 @@
 #
 #   image.sh postgres [VERSION]    14 to 18; by default $OUTBOX_TEST_POSTGRES_VERSION, else 17
 #   image.sh nats [VERSION]        2.15 (the default; the version of go.mod) or 2.10
-#   image.sh redis                 8.0
+#   image.sh redis [VERSION]       8.0 (the default) or 8.6, which has XADD IDMP
 #   image.sh all                   every image that the tests use by default, one name a line
 #
 # An image is looked for in this order:
@@ -23,6 +23,8 @@ registry_memory=10     # minutes for which an unreachable registry is not asked 
 install_docker='install Docker Engine (Debian: apt-get install docker.io) and start it'
 # shellcheck source=deploy/images/debian.sh
 . "$here/debian.sh"
+# shellcheck source=deploy/images/experimental.sh
+. "$here/experimental.sh"
 
 say() { printf 'images: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -33,7 +35,7 @@ main() {
 		fail "the Docker daemon does not answer ('docker version' says why); $install_docker"
 	lock
 	case ${1:-} in
-	all) ensure postgres && ensure nats && ensure nats 2.10 && ensure redis ;;
+	all) ensure postgres && ensure nats && ensure nats 2.10 && ensure redis && ensure redis 8.6 ;;
 	postgres | nats | redis) ensure "$@" ;;
 	*) fail "usage: image.sh postgres|nats|redis [VERSION], or image.sh all" ;;
 	esac
@@ -173,11 +175,25 @@ build_postgres() {
 		--build-arg "BASE=$repository/debian:$suite" --build-arg "VERSION=$version"
 }
 
+# build_redis makes 8.0 of Debian's package. A newer one is laid over it, from Debian's experimental packages.
 build_redis() {
-	local version=$1 image=$2
+	local version=$1 image=$2 mark
+	mark=$(fingerprint "$here/redis")
 	debian_image trixie
-	build_context "$image" "$here/redis" --label "$repository.source=$(fingerprint "$here/redis")" \
-		--build-arg "BASE=$repository/debian:trixie"
+	if [ "$version" = 8.0 ]; then
+		build_context "$image" "$here/redis" --label "$repository.source=$mark" --build-arg "BASE=$repository/debian:trixie"
+		return
+	fi
+	[ "$version" = 8.6 ] || fail "Redis $version can only be pulled; set OUTBOX_TEST_REDIS_IMAGE to an image that you have"
+	local work base=$repository/redis:8.0
+	up_to_date "$base" "$mark" || build_redis 8.0 "$base"
+	work=$(mktemp -d)
+	(
+		trap 'rm -rf "$work"' EXIT
+		unpack_experimental "$work" redis-server redis-tools
+		printf 'FROM %s\nCOPY root/usr/bin/ /usr/bin/\n' "$base" >"$work/Dockerfile"
+		build_context "$image" "$work" --label "$repository.source=$mark"
+	)
 }
 
 main "$@"

@@ -1,0 +1,54 @@
+package redisstream
+
+import (
+	"net"
+	"strconv"
+	"strings"
+)
+
+// addresses returns where to connect first: Cluster nodes, Sentinels, or the one server.
+func (c Config) addresses() []string {
+	if len(c.Addresses) > 0 {
+		return c.Addresses
+	}
+	return []string{net.JoinHostPort(c.Host, strconv.Itoa(c.Port))}
+}
+
+// where names the servers in logs and errors. Addresses hold no secrets.
+func (c Config) where() string {
+	list := strings.Join(c.addresses(), ",")
+	switch {
+	case c.Cluster:
+		return "the Cluster of " + list
+	case c.Sentinel.MasterName != "":
+		return "the primary " + quote(c.Sentinel.MasterName) + " of the Sentinels " + list
+	}
+	return list
+}
+
+// key names the setting that says where the server is.
+func (c Config) key() string {
+	if len(c.Addresses) > 0 {
+		return "redis.addresses"
+	}
+	return "redis.host"
+}
+
+func validAddress(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || strings.ContainsAny(address, " \t\r\n@/") {
+		return false
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 1 && n <= 65535
+}
+
+// shownAddress quotes an address that cannot be used. One that looks like a URL with a password is not shown.
+func shownAddress(address string) string {
+	if strings.Contains(address, "@") {
+		return "an address with a user in it"
+	}
+	return quote(address)
+}
+
+func quote(text string) string { return strconv.Quote(text) }

@@ -1,0 +1,205 @@
+package redisstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gameoutbox/relay/relay"
+)
+
+// call is one Publish. It sends in rounds: an event that the server refuses ends the round, its outcome is noted, and the next
+// round goes on with the events that are left. Each round decides at least one event, or ends the call.
+type call struct {
+	session  *session
+	events   []relay.Event
+	outcomes []relay.Outcome
+	decided  []bool          // stored or refused
+	held     map[string]bool // keys of refused events: no later one may be stored in this call
+	reloaded bool            // the script was loaded again
+	refusals int             // of events, for a reason of their own
+}
+
+// maxRefusals is how many events a server may refuse in a call before it is the server that is at fault.
+const maxRefusals = 8
+
+func newCall(s *session, events []relay.Event, outcomes []relay.Outcome) *call {
+	return &call{session: s, events: events, outcomes: outcomes, decided: make([]bool, len(events)), held: map[string]bool{}}
+}
+
+// send publishes until every event is decided or held, or the server cannot go on.
+func (c *call) send(ctx context.Context) error {
+	known := c.session.server.Load()
+	c.refuseTooLarge(known)
+	primary, err := c.session.sender.primary(ctx)
+	if err != nil {
+		return c.session.explain(ctx, err)
+	}
+	for {
+		round := c.split()
+		if len(round) == 0 {
+			return nil
+		}
+		if err := c.round(ctx, primary, known, round); err != nil {
+			return err
+		}
+	}
+}
+
+// refuseTooLarge finds the events that the server would answer by breaking the connection.
+func (c *call) refuseTooLarge(known *server) {
+	for i := range c.events {
+		event := &c.events[i]
+		if largest := max(len(event.Payload), headersSize(event)); largest > known.maxValue {
+			c.decided[i] = true
+			c.outcomes[i].Err = &relay.PermanentError{Reason: relay.ReasonTooLarge, Err: fmt.Errorf(
+				"a value of %d bytes, and the server takes %d; raise its proto-max-bulk-len", largest, known.maxValue)}
+		}
+	}
+}
+
+// round sends some parts without waiting, and waits for the answers.
+func (c *call) round(ctx context.Context, primary *redis.Client, known *server, parts []part) error {
+	sent := make([]*redis.StringCmd, len(parts))
+	pipe := primary.Pipeline()
+	after := ""
+	for n, p := range parts {
+		c.session.calls++
+		done := fmt.Sprint(c.session.calls)
+		sent[n] = redis.NewStringCmd(ctx, c.args(known.mode, p, after, done)...)
+		_ = pipe.Process(ctx, sent[n]) // only queues it
+		after = done
+	}
+	wait := c.session.cfg.queueWait(ctx, pipe)
+	_, err := pipe.Exec(ctx)
+	replies, refusal, err := read(parts, sent, lost(err, sent, wait))
+	if err == nil {
+		err = wait.err()
+	}
+	if err == nil || !wait.asked() {
+		c.take(parts, replies)
+	}
+	switch {
+	case err != nil:
+		return c.explain(ctx, err)
+	case refusal != nil:
+		return c.refused(ctx, primary, known, parts, replies, refusal)
+	}
+	return nil
+}
+
+// lost returns why a round has not all its answers, or nil if each command has one, which may be a refusal.
+func lost(err error, sent []*redis.StringCmd, wait wait) error {
+	if err == nil {
+		return nil
+	}
+	refused := false
+	for _, answer := range append([]error{wait.answer()}, failures(sent)...) {
+		if answer != nil && !isAnswer(answer) {
+			return answer
+		}
+		refused = refused || answer != nil
+	}
+	if refused {
+		return nil
+	}
+	return err // the server refused the connection, which the library does not note in the commands
+}
+
+func failures(sent []*redis.StringCmd) []error {
+	errs := make([]error, len(sent))
+	for n, cmd := range sent {
+		errs[n] = cmd.Err()
+	}
+	return errs
+}
+
+// isAnswer tells whether an error is what a server answered to a command.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// read reads the answers up to the first that is missing or tells of a failure. lost is why one may be missing.
+func read(parts []part, sent []*redis.StringCmd, lost error) (replies []reply, refusal *serverError, err error) {
+	for n, cmd := range sent {
+		switch err := cmd.Err(); {
+		case err != nil && isAnswer(err):
+			return replies, newServerError(err.Error()), lost
+		case err != nil || lost != nil && cmd.Val() == "":
+			return replies, nil, lost
+		}
+		answer, err := parseReply(cmd.Val())
+		if err != nil {
+			return replies, nil, err
+		}
+		if len(answer.stored) > len(parts[n]) || len(answer.stored) < len(parts[n]) && answer.failure == "" {
+			return replies, nil, fmt.Errorf("%w: %d words for %d events", errReply, len(answer.stored), len(parts[n]))
+		}
+		replies = append(replies, answer)
+		if answer.failure != "" {
+			return replies, newServerError(answer.failure), lost
+		}
+	}
+	return replies, nil, lost
+}
+
+// take notes the outcomes of what is stored.
+func (c *call) take(parts []part, replies []reply) {
+	for n, answer := range replies {
+		for j, outcome := range answer.stored {
+			c.outcomes[parts[n][j]], c.decided[parts[n][j]] = outcome, true
+		}
+	}
+}
+
+// refused notes what a refusal means: for the event at which the script stopped, or for the whole server.
+func (c *call) refused(ctx context.Context, primary *redis.Client, known *server, parts []part, replies []reply, refusal *serverError) error {
+	if isNoScript(refusal) && !c.reloaded {
+		c.reloaded = true
+		if err := primary.ScriptLoad(ctx, known.mode.text).Err(); err != nil {
+			return c.explain(ctx, err)
+		}
+		return nil
+	}
+	v := c.session.cfg.judge(refusal)
+	i := c.stoppedAt(parts, replies)
+	if c.refusals++; v.whole || i < 0 || c.refusals > maxRefusals {
+		return c.explain(ctx, refusal)
+	}
+	c.session.doubt(ctx, refusal) // it may be another server now, which works in another mode
+	c.outcomes[i].Err, c.decided[i] = v.err, true
+	if key := c.events[i].Key; key != "" {
+		c.held[key] = true
+	}
+	return nil
+}
+
+// stoppedAt returns the event at which the script stopped, or -1 if the script itself failed.
+func (c *call) stoppedAt(parts []part, replies []reply) int {
+	if len(replies) == 0 {
+		return -1
+	}
+	last := len(replies) - 1
+	if n := len(replies[last].stored); replies[last].failure != "" && n < len(parts[last]) {
+		return parts[last][n]
+	}
+	return -1
+}
+
+// explain says what an error means for the events that are left.
+func (c *call) explain(ctx context.Context, cause error) error {
+	s := c.session
+	s.doubt(ctx, cause)
+	err := s.cfg.judge(cause).err
+	if !errors.Is(err, errSilent) || ended(ctx) != nil {
+		return err
+	}
+	// A server that answers other questions has the events or does not; one that does not answer is away.
+	if away := s.answers(ctx); away != nil {
+		return away
+	}
+	return err
+}

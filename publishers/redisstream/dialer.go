@@ -1,0 +1,108 @@
+package redisstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// dialer opens the connections of one client and can break them. That is the only way to end a read or a write that waits
+// for a server which says nothing: the client library looks at a context's deadline, not at its end.
+type dialer struct {
+	timeout time.Duration // for a connection
+	answer  time.Duration // for an answer, which is the client's matter
+	tls     TLS
+	ctx     context.Context // ends with the session
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// conn forgets itself when it is closed.
+type conn struct {
+	net.Conn
+	dialer *dialer
+}
+
+// plainConn is a connection without encryption. The client library asks the system whether such a connection is still good before it
+// uses it again.
+type plainConn struct {
+	*conn
+	syscall.Conn
+}
+
+// dialError says that no connection was made, so that nothing was sent.
+type dialError struct{ cause error }
+
+func (e *dialError) Error() string { return e.cause.Error() }
+func (e *dialError) Unwrap() error { return e.cause }
+
+// Close closes the connection. It is no error that it was interrupted before.
+func (c *conn) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.conns, c)
+	c.dialer.mu.Unlock()
+	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// dial is the dialer of the client library. Its error is a [*dialError].
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	secure, err := d.encrypt(ctx, raw, address)
+	if err != nil {
+		_ = raw.Close()
+		return nil, &dialError{err}
+	}
+	c := d.keep(secure)
+	if system, ok := secure.(syscall.Conn); ok {
+		return plainConn{c, system}, nil
+	}
+	return c, nil
+}
+
+func (d *dialer) encrypt(ctx context.Context, raw net.Conn, address string) (net.Conn, error) {
+	if !d.tls.used() {
+		return raw, nil
+	}
+	cfg, err := d.tls.client(address)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(raw, cfg)
+	return secure, secure.HandshakeContext(ctx)
+}
+
+func (d *dialer) keep(opened net.Conn) *conn {
+	c := &conn{Conn: opened, dialer: d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conns == nil {
+		d.conns = map[*conn]struct{}{}
+	}
+	d.conns[c] = struct{}{}
+	return c
+}
+
+// interrupt breaks every connection. The client then connects anew.
+func (d *dialer) interrupt() {
+	d.mu.Lock()
+	conns := d.conns
+	d.conns = nil
+	d.mu.Unlock()
+	for c := range conns {
+		_ = c.Conn.Close()
+	}
+}

@@ -1,0 +1,74 @@
+// Package redisstream publishes events to a Redis Stream: on one server, on the primary that Sentinels name, or in a Cluster.
+//
+// An event is one entry with the fields event_id, subject, key, headers (a JSON object), payload, created_at (RFC 3339 in UTC, six
+// digits of a second) and seq (the row's id), in this order. It needs Redis 6.2 or newer, or a server that speaks as it does; it was
+// tried on Redis 7.0, 8.0 and 8.6 and on Valkey 9.1.
+//
+// # How events are added
+//
+// A batch is cut into parts of up to 512 events or 1 MiB. Each part is one call of a script (folder lua) that adds its events in order
+// and stops at the first that cannot be added, so other clients of the server wait for a few milliseconds at most. Up to 16
+// parts are sent without waiting for answers:
+//
+//	relay    part 1, part 2, part 3 ...   (WAIT or WAITAOF)
+//	Redis    opens gate 1 ->  gate 1 is open: adds, opens gate 2  ->  ...
+//
+// A part leaves a word behind when it was added as a whole, and a part is refused that does not find the word of the part
+// before it. Without that gate a server that refuses for a moment, as for lack of memory, would add the second part without the
+// first: the commands of a pipeline fail one by one. What is stored of a batch is therefore always its beginning.
+//
+// # How events are recognised
+//
+// The server is asked, at each look at it, whether it knows XCFGSET; the log of the connection says which mode it is.
+//
+//	idmp    Redis 8.6 and newer. The stream itself knows the ids (XADD IDMP). The first two digits of an event's id are its producer,
+//	        and XCFGSET gives each of these 256 producers room for 2,048 ids for redis.dedup_window: about 500,000 ids of some 130
+//	        bytes. The limits of a stream that exists are raised where they are lower, which makes it forget the ids that it
+//	        knows, and never lowered.
+//	script  Any other server. The script keeps the ids in two hashes beside the stream, in its slot. One is filled until it is as
+//	        old as redis.dedup_window or holds 500,000 ids, and is kept as the older one for as long again. So an id is known for
+//	        one to two windows. An id costs 80 to 125 bytes. A hash goes in the background (UNLINK); only where nothing is
+//	        published for two windows does it expire, which blocks the server for about a third of a microsecond an id unless
+//	        lazyfree-lazy-expire is on.
+//
+// In both modes the decision is one with the entry: the script does both or neither. The ids live and die with the stream: when
+// somebody removes it, or sets it back with RESTORE, what it lost can be added again. Replicas and files have the ids as far as they
+// have the entries. An update of the server to 8.6 changes the mode, and the new mode does not know the ids of the old one.
+//
+// # What counts as stored
+//
+// The primary's answer, which a crash of the server or a failover may undo. redis.wait_replicas asks for replicas (WAIT),
+// redis.wait_aof for the disk (WAITAOF), in the same pipeline and over the same connection as the events. Events that were added
+// and are missing there in time do not count as stored; they are sent again, are duplicates then, and are waited for again.
+//
+// Sequence is the entry's id as one number: the milliseconds, shifted left by 20 bits, and the number within the
+// millisecond, which is cut off at 1,048,575.
+//
+// redis.max_len and redis.max_age trim the stream (XTRIM ~, whole nodes of entries) after each part. Redis does not ask whether anybody
+// has read what it removes: a consumer that is behind loses events for good. Both are off by default. Without them the stream grows
+// until somebody trims it, or until maxmemory, where events wait in Postgres; maxmemory-policy must be noeviction then, for any
+// other may evict the stream or the ids.
+//
+// # What can go wrong
+//
+// classify.go says what each answer of the server means. Whatever concerns the server as a whole ends the call; an answer that
+// nobody knows concerns the event at which the script stopped, and the call goes on with the events of other keys. A value above
+// proto-max-bulk-len, at which the server would hang up, is found before anything is sent.
+//
+// When a connection is lost, or no answer comes, the events may be stored or not. They are never sent again by the client library
+// (its retries are off): the relay sends them again, with the same ids.
+//
+// Two clients share the work: one publishes, one looks whether the server takes events, by running the script without any. After a
+// failure the publisher looks again in the background until the server is fit; the log tells of it once, and once of its end.
+//
+// # Permissions
+//
+// An ACL user needs, where the stream is not in a hash tag of its own:
+//
+//	ACL SETUSER relay on ><password> resetkeys ~<stream> ~{<stream>}:outbox:*
+//		+hello +ping +command +info +config|get +select +script|load +evalsha +eval +xadd +xtrim +xinfo|stream +xgroup|create +xgroup|destroy
+//		+exists +get +set +hset +hmget +hlen +pttl +pexpire +rename +unlink +time +wait +waitaof +client|setname +xcfgset
+//
+// and +cluster for a Cluster. A server without IDMP knows no xcfgset, older ones no waitaof. Without info the log names no version;
+// without config|get the limit of a value is taken for the default.
+package redisstream
