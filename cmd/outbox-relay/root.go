@@ -37,6 +37,8 @@ func newRootCommand(environ []string) *cobra.Command {
 		newMigrateCommand(environ),
 		newStatusCommand(environ),
 		newPublishCommand(environ),
+		newVerifyCommand(environ),
+		newReplayCommand(environ),
 		newConfigCommand(environ),
 		newVersionCommand(),
 		newDemoCommand(),

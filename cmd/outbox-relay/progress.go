@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// progressInterval is how often the line is drawn.
+const progressInterval = 200 * time.Millisecond
+
+// isTerminal tells whether a person looks at what is written.
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progressLine is a line of a terminal that is drawn again and again. On anything else it writes nothing.
+type progressLine struct {
+	out   io.Writer
+	on    bool
+	doing string
+	first uint64    // what was done when doing began
+	began time.Time // when that was
+	drawn time.Time
+	width int
+}
+
+func newProgressLine(out io.Writer) *progressLine {
+	return &progressLine{out: out, on: isTerminal(out)}
+}
+
+// show draws how far the work is, now and then. unit is what is counted; empty for what nobody counts.
+func (p *progressLine) show(doing string, done, total uint64, unit string) {
+	now := time.Now()
+	if !p.on || doing == p.doing && now.Sub(p.drawn) < progressInterval {
+		return
+	}
+	if doing != p.doing {
+		p.doing, p.first, p.began = doing, done, now
+	}
+	p.drawn = now
+	text := progressText(doing, done, total)
+	if unit != "" {
+		text += fmt.Sprintf("  %d of %d %s", done, total, unit)
+	}
+	text += paceText(now.Sub(p.began), done-min(done, p.first), total-min(total, done), unit)
+	p.draw(text)
+}
+
+// draw replaces the line.
+func (p *progressLine) draw(text string) {
+	width := utf8.RuneCountInString(text)
+	fmt.Fprintf(p.out, "\r%s%s", text, strings.Repeat(" ", max(0, p.width-width)))
+	p.width = width
+}
+
+// clear takes the line away, so that something else can be written.
+func (p *progressLine) clear() {
+	if p.width > 0 {
+		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.width))
+		p.width = 0
+	}
+}
+
+// progressText is the bar.
+func progressText(doing string, done, total uint64) string {
+	const width = 20
+	share := 1.0
+	if total > 0 {
+		share = min(1, float64(done)/float64(total))
+	}
+	full := int(share * width)
+	return fmt.Sprintf("%s [%s%s] %3.0f%%", doing, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*share)
+}
+
+// paceText says how fast the work is, and how long it still takes; empty while that cannot be told.
+func paceText(took time.Duration, done, left uint64, unit string) string {
+	if took < time.Second || done == 0 {
+		return ""
+	}
+	perSecond := float64(done) / took.Seconds()
+	text := fmt.Sprintf("  %s left", time.Duration(float64(left)/perSecond*float64(time.Second)).Round(time.Second))
+	if unit != "" {
+		text = fmt.Sprintf("  %.0f/s", perSecond) + text
+	}
+	return text
+}
