@@ -33,7 +33,7 @@ func writeVerified(out io.Writer, found *verified) error {
 func (t table) verified(found *verified) {
 	r := found.Report
 	t.row("stream", "%s %s, %s", r.Broker, r.Stream, partOf(r))
-	t.row("compared", "%s in %s", count(r.Events, "event"), r.Took.Round(time.Millisecond))
+	t.row("compared", "%s in %s%s", count(r.Events, "event"), r.Took.Round(time.Millisecond), whyNone(r))
 	t.row("missing", "%d", r.Missing)
 	t.row("duplicated", "%d", r.Duplicated)
 	t.row("out of order", "%d", r.OutOfOrder)
@@ -52,6 +52,14 @@ func partOf(r *verify.Report) string {
 		return "nothing to read"
 	}
 	return fmt.Sprintf("sequences %d to %d", r.First, r.Last)
+}
+
+// whyNone explains a comparison of nothing, which must not look like a success.
+func whyNone(r *verify.Report) string {
+	if r.Events > 0 {
+		return ""
+	}
+	return ": none that is selected is retained (see relay.retention)"
 }
 
 func writeFindings(out io.Writer, found *verified) error {

@@ -34,8 +34,13 @@ type Options struct {
 	Rate int
 	// Progress gets the replay after every step; nil means that nobody looks.
 	Progress func(Replay)
+}
 
-	pace pacer // of tests; nil means a token bucket
+// runner copies step by step.
+type runner struct {
+	step     func(context.Context, Replay) (next Replay, copied int, err error)
+	pace     pacer
+	progress func(Replay)
 }
 
 // pacer waits until n more events may be copied.
@@ -48,23 +53,29 @@ type pacer interface {
 // be run by two processes at once, which share the work.
 func Run(ctx context.Context, opts Options, r Replay) (Replay, error) {
 	limit := opts.stepLimit()
-	pace := opts.pace
-	if pace == nil {
-		pace = newPacer(opts.Rate, limit)
+	work := runner{pace: newPacer(opts.Rate, limit), progress: opts.Progress}
+	work.step = func(ctx context.Context, r Replay) (Replay, int, error) { return step(ctx, opts.DB, r, limit) }
+	if work.progress == nil {
+		work.progress = func(Replay) {}
 	}
+	return work.run(ctx, r)
+}
+
+func (w runner) run(ctx context.Context, r Replay) (Replay, error) {
 	for !r.Finished() {
 		if ctx.Err() != nil {
 			return r, ErrInterrupted
 		}
-		next, copied, err := step(ctx, opts.DB, r, limit)
+		next, copied, err := w.step(ctx, r)
 		if err != nil {
 			return r, fmt.Errorf("copy events behind id %d: %w", r.LastID, err)
 		}
 		r = next
-		if opts.Progress != nil {
-			opts.Progress(r)
+		w.progress(r)
+		if r.Finished() {
+			break
 		}
-		if err := pace.WaitN(ctx, copied); err != nil && !r.Finished() {
+		if err := w.pace.WaitN(ctx, copied); err != nil {
 			return r, ErrInterrupted
 		}
 	}

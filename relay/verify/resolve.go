@@ -130,12 +130,11 @@ func (r *run) look(ctx context.Context, l *look) error {
 // lose notes that a row is missing.
 func (r *run) lose(s suspect) {
 	r.found(s.finding(Missing, ""))
-	lost := r.report.lost
-	if n := len(lost) - 1; n >= 0 && lost[n].receipt == s.receipt {
-		lost[n].ids = appendID(lost[n].ids, s.id)
+	if n := len(r.report.lost) - 1; n >= 0 && r.report.lost[n].receipt == s.receipt {
+		r.report.lost[n].ids = appendID(r.report.lost[n].ids, s.id)
 		return
 	}
-	r.report.lost = append(lost, lostSpan{receipt: s.receipt, ids: []span{{s.id, s.id}}, settled: s.settled})
+	r.report.lost = append(r.report.lost, lostSpan{receipt: s.receipt, ids: []span{{s.id, s.id}}, settled: s.settled})
 }
 
 func (s suspect) finding(kind Kind, detail string, sequences ...uint64) Finding {
