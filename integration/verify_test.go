@@ -3,8 +3,9 @@ package integration_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,11 +30,13 @@ type bed struct {
 	js     natsjs.JetStream
 }
 
+var beds atomic.Int64
+
 // newBed makes a bed without a relay; change may alter the settings with which the stream is created.
 func newBed(t *testing.T, change func(*jetstream.Config)) *bed {
 	t.Helper()
 	b := &bed{db: harness.Postgres(t), server: harness.NATS(t)}
-	b.stream = newStream(b.server, strings.ReplaceAll(t.Name(), "/", "_"))
+	b.stream = newStream(b.server, fmt.Sprintf("bed_%d", beds.Add(1)))
 	cfg := b.stream.config()
 	if change != nil {
 		change(&cfg)
