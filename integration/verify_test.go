@@ -278,7 +278,7 @@ func TestVerifyFindsWhatWasAltered(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[int64]string{
-		6: "payload differs", 7: "subject is " + b.stream.subject + ".other", 8: "headers differ", 9: "key is other",
+		6: "payload differs", 7: `subject is "` + b.stream.subject + `.other"`, 8: "headers differ", 9: `key is "other"`,
 		10: "a message with its number has another event id",
 	}, details)
 	got := b.cli(t).run(t, "verify", "--json")

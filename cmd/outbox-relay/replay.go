@@ -199,7 +199,7 @@ func (r *replayCommand) refuse(found replay.Preview, window duplicateWindow, sam
 
 // copy runs a replay that copies about so many events in all.
 func (r *replayCommand) copy(ctx context.Context, pool *pgxpool.Pool, started replay.Replay, total int64) error {
-	line := newProgressLine(r.err)
+	line := newProgressBar(r.err)
 	doing := fmt.Sprintf("replay %d", started.ID)
 	show := func(now replay.Replay) {
 		line.show(doing, uint64(now.Events), uint64(max(total, now.Events)), "events")

@@ -38,6 +38,7 @@ func TestWrongConfigurationEndsWithTwoEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"run"}, {"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"}, {"status"}, {"publish", "game.x"},
+		{"verify"}, {"replay", "--all", "--new-ids"}, {"replay", "list"},
 	} {
 		got := call{args: args, env: []string{"OUTBOX_LOG_LEVEL=loud", "OUTBOX_MQ_NATSURL=hunter2"}}.run(t)
 		require.Equal(t, codeUsage, got.code, args)

@@ -115,7 +115,7 @@ func (v *verifyCommand) run(ctx context.Context) error {
 
 // compare verifies, and repairs if that is asked for.
 func (v *verifyCommand) compare(ctx context.Context, pool *pgxpool.Pool, broker *ledger) (*verified, error) {
-	line := newProgressLine(v.err)
+	line := newProgressBar(v.err)
 	defer line.clear()
 	found := &verified{Findings: []verify.Finding{}}
 	opts := verify.Options{

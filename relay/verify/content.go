@@ -7,6 +7,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gameoutbox/relay/relay"
@@ -32,10 +33,10 @@ func contentOf(event relay.StoredEvent) content {
 func (c content) differences(stored content) string {
 	var parts []string
 	if c.subject != stored.subject {
-		parts = append(parts, "subject is "+stored.subject)
+		parts = append(parts, "subject is "+strconv.Quote(stored.subject))
 	}
 	if c.key != stored.key {
-		parts = append(parts, "key is "+stored.key)
+		parts = append(parts, "key is "+strconv.Quote(stored.key))
 	}
 	if c.headers != stored.headers {
 		parts = append(parts, "headers differ")

@@ -14,7 +14,7 @@ func TestContentDifferences(t *testing.T) {
 	was := contentOf(event)
 	require.Empty(t, was.differences(contentOf(event)))
 	other := contentOf(relay.StoredEvent{Subject: "game.y", Key: "l", Headers: map[string]string{"a": "12", "b": ""}, Payload: []byte("[]")})
-	require.Equal(t, "subject is game.y, key is l, headers differ, payload differs", was.differences(other))
+	require.Equal(t, `subject is "game.y", key is "l", headers differ, payload differs`, was.differences(other))
 }
 
 func TestHeadersOfTheTableAndOfTheStream(t *testing.T) {

@@ -86,10 +86,7 @@ func (l *look) see(event relay.StoredEvent) {
 func (l *look) twice() (findings []Finding) {
 	for _, seen := range l.single {
 		if len(seen.sequences) > 1 {
-			findings = append(findings, Finding{
-				Kind: Duplicated, ID: seen.stray.row.id, EventID: seen.stray.row.eventID, Subject: seen.stray.row.content.subject,
-				Key: seen.stray.row.content.key, Sequences: seen.sequences,
-			})
+			findings = append(findings, seen.stray.row.finding(Duplicated, "", seen.sequences...))
 		}
 	}
 	return findings

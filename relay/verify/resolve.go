@@ -78,24 +78,14 @@ func (r *run) expired(s suspect) bool {
 // judgeStrays decides on a row whose messages were found, but not where its receipt says.
 func (r *run) judgeStrays(strays []stray) {
 	first := strays[0]
-	finding := Finding{
-		ID: first.row.id, EventID: first.row.eventID, Subject: first.row.content.subject, Key: first.row.content.key,
-		Sequences: []uint64{first.message.sequence},
-	}
 	if diff := first.row.content.differences(first.message.content); diff != "" {
-		altered := finding
-		altered.Kind, altered.Detail = Altered, diff
-		r.found(altered)
+		r.found(first.row.finding(Altered, diff, first.message.sequence))
 	}
 	if first.message.behind != 0 {
-		behind := finding
-		behind.Kind, behind.Detail = OutOfOrder, behindText(first.message.behind)
-		r.found(behind)
+		r.found(first.row.finding(OutOfOrder, behindText(first.message.behind), first.message.sequence))
 	}
 	if len(strays) > 1 {
-		doubled := finding
-		doubled.Kind, doubled.Sequences = Duplicated, sequencesOf(strays)
-		r.found(doubled)
+		r.found(first.row.finding(Duplicated, "", sequencesOf(strays)...))
 	}
 }
 

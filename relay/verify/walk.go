@@ -61,25 +61,26 @@ func (w *walk) match(row *row, event relay.StoredEvent) {
 		return
 	case row.found != 0:
 		row.doubled = true
-		w.found(findingOf(Duplicated, event, "", row.found, event.Sequence))
+		w.found(row.finding(Duplicated, "", row.found, event.Sequence))
 		return
 	}
 	row.found = event.Sequence
 	w.report.Events++
 	if diff := row.content.differences(contentOf(event)); diff != "" {
-		w.found(findingOf(Altered, event, diff, event.Sequence))
+		w.found(row.finding(Altered, diff, event.Sequence))
 	}
-	if later := w.order.behind(event.Key, event.ID); later != 0 {
-		w.found(findingOf(OutOfOrder, event, behindText(later), event.Sequence))
+	if later := w.order.behind(row.content.key, row.id); later != 0 {
+		w.found(row.finding(OutOfOrder, behindText(later), event.Sequence))
 	}
-	w.order.pass(event.Key, event.ID)
+	w.order.pass(row.content.key, row.id)
 }
 
 func behindText(later int64) string { return fmt.Sprintf("behind id %d of its key", later) }
 
-func findingOf(kind Kind, event relay.StoredEvent, detail string, sequences ...uint64) Finding {
+// finding returns a finding in the words of the row: what the stream holds may be anything.
+func (r *row) finding(kind Kind, detail string, sequences ...uint64) Finding {
 	return Finding{
-		Kind: kind, ID: event.ID, EventID: event.EventID, Subject: event.Subject, Key: event.Key, Sequences: sequences, Detail: detail,
+		Kind: kind, ID: r.id, EventID: r.eventID, Subject: r.content.subject, Key: r.content.key, Sequences: sequences, Detail: detail,
 	}
 }
 

@@ -22,8 +22,8 @@ func isTerminal(out io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// progressLine is a line of a terminal that is drawn again and again. On anything else it writes nothing.
-type progressLine struct {
+// progressBar is a line of a terminal that is drawn again and again. On anything else it writes nothing.
+type progressBar struct {
 	out   io.Writer
 	on    bool
 	doing string
@@ -33,12 +33,12 @@ type progressLine struct {
 	width int
 }
 
-func newProgressLine(out io.Writer) *progressLine {
-	return &progressLine{out: out, on: isTerminal(out)}
+func newProgressBar(out io.Writer) *progressBar {
+	return &progressBar{out: out, on: isTerminal(out)}
 }
 
 // show draws how far the work is, now and then. unit is what is counted; empty for what nobody counts.
-func (p *progressLine) show(doing string, done, total uint64, unit string) {
+func (p *progressBar) show(doing string, done, total uint64, unit string) {
 	now := time.Now()
 	if !p.on || doing == p.doing && now.Sub(p.drawn) < progressInterval {
 		return
@@ -56,14 +56,14 @@ func (p *progressLine) show(doing string, done, total uint64, unit string) {
 }
 
 // draw replaces the line.
-func (p *progressLine) draw(text string) {
+func (p *progressBar) draw(text string) {
 	width := utf8.RuneCountInString(text)
 	fmt.Fprintf(p.out, "\r%s%s", text, strings.Repeat(" ", max(0, p.width-width)))
 	p.width = width
 }
 
 // clear takes the line away, so that something else can be written.
-func (p *progressLine) clear() {
+func (p *progressBar) clear() {
 	if p.width > 0 {
 		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.width))
 		p.width = 0

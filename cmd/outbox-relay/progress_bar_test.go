@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestProgressLine(t *testing.T) {
+func TestProgressBar(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	line := newProgressLine(&out)
+	line := newProgressBar(&out)
 	line.show("replay 1", 5, 10, "events")
 	line.clear()
 	require.Empty(t, out.String(), "nobody looks")
