@@ -61,6 +61,8 @@ type StreamState struct {
 	// Expires says why the stream itself may have removed what lay before First, in words for an operator: a limit that is
 	// reached, consumption. It is empty if only a person can have done that.
 	Expires string
+	// Anywhere says that what Expires tells of removes events from any place of the stream, not only from its beginning.
+	Anywhere bool
 	// MaxAge is after how long the stream drops an event; 0 means never.
 	MaxAge time.Duration
 	// DuplicateWindow is how long the stream recognises an event that it has stored.

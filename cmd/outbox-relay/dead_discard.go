@@ -62,9 +62,9 @@ func (d deadDiscard) run(ctx context.Context, cmd *cobra.Command, dead deadLette
 			return err
 		}
 	}
-	show, clearLine := progressLine(cmd.ErrOrStderr(), "discarded %d of %d", meant.total)
-	done, err := dead.Discard(ctx, sel, d.trail, show)
-	clearLine()
+	bar := newProgressBar(cmd.ErrOrStderr())
+	done, err := dead.Discard(ctx, sel, d.trail, bar.counting("discard", meant.total))
+	bar.clear()
 	fmt.Fprintf(out, "discarded %s\n", count(int64(done), "dead letter"))
 	switch {
 	case err != nil && ctx.Err() != nil:

@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
-	"github.com/gameoutbox/relay/relay"
 	"github.com/gameoutbox/relay/relay/deadletter"
 )
 
@@ -64,14 +62,11 @@ func (r deadRetry) run(ctx context.Context, cmd *cobra.Command, dead deadLetters
 	case r.dryRun || meant.total == 0:
 		return meant.preview(out, "retry")
 	}
-	view, err := openStreamView(ctx, dead)
-	if err != nil {
-		return err
-	}
-	defer view.close(ctx)
-	show, clearLine := progressLine(cmd.ErrOrStderr(), "retried %d of %d", meant.total)
-	done, err := dead.Retry(ctx, sel, r.trail, show)
-	clearLine()
+	view := openStreamView(ctx, dead)
+	defer view.close()
+	bar := newProgressBar(cmd.ErrOrStderr())
+	done, err := dead.Retry(ctx, sel, r.trail, bar.counting("retry", meant.total))
+	bar.clear()
 	report := retryReport{Retries: done, view: view, out: out}
 	report.begin()
 	switch {
@@ -114,40 +109,29 @@ func (r deadRetry) follow(ctx context.Context, dead deadLetters, report *retryRe
 
 // streamView is the stream as the command sees it. It may be blind: the command does its work in Postgres nevertheless.
 type streamView struct {
-	publisher relay.Publisher
-	stream    *deadletter.Stream // nil if it cannot be seen
-	blind     string             // why it cannot be seen, or why it says nothing about some events
+	ledger *ledger            // nil if there is none
+	stream *deadletter.Stream // nil if it cannot be seen
+	blind  string             // why it cannot be seen, or why it says nothing about some events
 }
 
 // openStreamView looks at the stream of the configured broker. A stream that is missing is not created.
-func openStreamView(ctx context.Context, dead deadLetters) (*streamView, error) {
-	cfg := dead.settings.Config
-	cfg.MQ.CreateStream = false
-	publisher, err := newPublisher(cfg, zap.NewNop())
+func openStreamView(ctx context.Context, dead deadLetters) *streamView {
+	view := &streamView{}
+	var err error
+	if view.ledger, err = openLedger(dead.settings); err == nil {
+		view.stream, err = deadletter.Observe(ctx, view.ledger)
+	}
 	if err != nil {
-		return nil, err
-	}
-	view := &streamView{publisher: publisher}
-	ledger, ok := publisher.(relay.Ledger)
-	switch {
-	case !cfg.UsesNATS() && !cfg.UsesRedis():
-		view.blind = "no broker is configured here; set mq.nats_url as the relay has it"
-		return view, nil
-	case !ok:
-		view.blind = fmt.Sprintf("the configured broker (%s) cannot be read back", publisher.Name())
-		return view, nil
-	}
-	if view.stream, err = deadletter.Observe(ctx, ledger); err != nil {
 		view.blind = err.Error()
 	}
-	return view, nil
+	return view
 }
 
 // close gives the connection back.
-func (v *streamView) close(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	_ = v.publisher.Close(ctx) // it has been read only
+func (v *streamView) close() {
+	if v.ledger != nil {
+		v.ledger.close()
+	}
 }
 
 // compare looks into the stream for what the relay has settled.

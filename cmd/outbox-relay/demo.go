@@ -45,7 +45,7 @@ Exit codes: 0 if no event was lost, duplicated, out of order, or seen although i
 			return usageError(cmd, err)
 		}
 		o.Out, o.Getenv = cmd.OutOrStdout(), os.Getenv
-		o.Terminal = isTerminal(o.Out, os.Getenv("TERM"))
+		o.Terminal = drawsInPlace(o.Out, os.Getenv("TERM"))
 		return explainDemo(demo.Run(cmd.Context(), o))
 	}
 	return cmd
@@ -65,12 +65,7 @@ func explainDemo(err error) error {
 	return &failure{what: "the demo failed", cause: err}
 }
 
-// isTerminal tells whether w is a terminal that can draw in place; term is what the environment calls it.
-func isTerminal(w io.Writer, term string) bool {
-	f, ok := w.(*os.File)
-	if !ok || cmp.Or(term, "dumb") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// drawsInPlace tells whether w is a terminal that can draw in place; term is what the environment calls it.
+func drawsInPlace(w io.Writer, term string) bool {
+	return onTerminal(w) && cmp.Or(term, "dumb") != "dumb"
 }

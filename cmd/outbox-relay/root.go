@@ -38,6 +38,8 @@ func newRootCommand(environ []string) *cobra.Command {
 		newStatusCommand(environ),
 		newPublishCommand(environ),
 		newDeadCommand(environ),
+		newVerifyCommand(environ),
+		newReplayCommand(environ),
 		newConfigCommand(environ),
 		newVersionCommand(),
 		newDemoCommand(),

@@ -39,6 +39,7 @@ func TestWrongConfigurationEndsWithTwoEverywhere(t *testing.T) {
 	for _, args := range [][]string{
 		{"run"}, {"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"}, {"status"}, {"publish", "game.x"},
 		{"dead", "list"}, {"dead", "show", "1"}, {"dead", "retry", "1"}, {"dead", "discard", "1", "--note=x"},
+		{"verify"}, {"replay", "--all", "--new-ids"}, {"replay", "list"},
 	} {
 		got := call{args: args, env: []string{"OUTBOX_LOG_LEVEL=loud", "OUTBOX_MQ_NATSURL=hunter2"}}.run(t)
 		require.Equal(t, codeUsage, got.code, args)

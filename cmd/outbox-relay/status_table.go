@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -132,11 +131,7 @@ func since(t time.Time) string { return time.Since(t).Round(time.Second).String(
 
 // clearScreen makes room for the next overview where out is a terminal.
 func clearScreen(out io.Writer) {
-	file, ok := out.(*os.File)
-	if !ok {
-		return
-	}
-	if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		_, _ = file.WriteString("\x1b[H\x1b[2J") // an error shows at the next write
+	if onTerminal(out) {
+		_, _ = io.WriteString(out, "\x1b[H\x1b[2J") // an error shows at the next write
 	}
 }

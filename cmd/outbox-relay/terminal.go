@@ -26,12 +26,3 @@ func confirm(in io.Reader, out io.Writer, question string) bool {
 	}
 	return false
 }
-
-// progressLine returns a function that rewrites one line on a terminal, and writes nothing anywhere else; format takes what it is
-// called with.
-func progressLine(out io.Writer, format string, total int64) (show func(done int), clear func()) {
-	if !onTerminal(out) {
-		return func(int) {}, func() {}
-	}
-	return func(done int) { fmt.Fprintf(out, "\r\x1b[K"+format, done, total) }, func() { fmt.Fprint(out, "\r\x1b[K") }
-}

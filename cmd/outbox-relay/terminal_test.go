@@ -26,12 +26,3 @@ func TestOnTerminal(t *testing.T) {
 	require.False(t, onTerminal(null), "a character device, but no terminal")
 	require.False(t, onTerminal(&bytes.Buffer{}))
 }
-
-func TestProgressOfAPipeIsSilent(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	show, clearLine := progressLine(&out, "did %d of %d", 3)
-	show(1)
-	clearLine()
-	require.Empty(t, out.String())
-}

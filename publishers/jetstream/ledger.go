@@ -43,6 +43,7 @@ func stateOf(info *jsapi.StreamInfo) relay.StreamState {
 		First:           info.State.FirstSeq,
 		Last:            info.State.LastSeq,
 		Expires:         expires(info),
+		Anywhere:        removesAnywhere(info.Config),
 		MaxAge:          info.Config.MaxAge,
 		DuplicateWindow: info.Config.Duplicates,
 	}
@@ -69,6 +70,11 @@ func expires(info *jsapi.StreamInfo) string {
 		return "messages may have an age limit of their own (allow_msg_ttl)"
 	}
 	return ""
+}
+
+// removesAnywhere tells whether a stream removes messages between others that it keeps.
+func removesAnywhere(cfg jsapi.StreamConfig) bool {
+	return cfg.Retention != jsapi.LimitsPolicy || cfg.MaxMsgsPerSubject > 0 || cfg.AllowRollup || cfg.AllowMsgTTL
 }
 
 // scanPatience is how long a scan waits for the next message before it takes the stream for unavailable.

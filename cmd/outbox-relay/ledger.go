@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/config"
+	"github.com/gameoutbox/relay/relay"
+)
+
+// ledger is the configured broker, to be read back.
+type ledger struct {
+	relay.Ledger
+	publisher relay.Publisher
+	log       *zap.Logger
+}
+
+// openLedger returns the configured broker. It changes nothing there: a stream that is missing stays missing.
+func openLedger(settings *config.Settings) (*ledger, error) {
+	cfg := settings.Config
+	cfg.MQ.CreateStream = false
+	log := zap.NewNop() // what goes wrong is in the errors
+	publisher, err := newPublisher(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	found, ok := publisher.(relay.Ledger)
+	if !ok {
+		closeWithin(log, "publisher", publisher.Close)
+		return nil, &failure{
+			what: "no broker is configured that could be read back", value: settings.Show("mq.nats_url"),
+			next: "set mq.nats_url to the server that the relay publishes to", code: codeUsage,
+		}
+	}
+	return &ledger{Ledger: found, publisher: publisher, log: log}, nil
+}
+
+func (l *ledger) close() { closeWithin(l.log, "publisher", l.publisher.Close) }
+
+// explainLedger explains why a stream could not be read; nil if err speaks of something else.
+func explainLedger(settings *config.Settings, err error) error {
+	f := &failure{what: "cannot read the stream", cause: err, value: settings.Show("mq.nats_url")}
+	switch {
+	case errors.Is(err, relay.ErrUnavailable):
+		f.next = "check that the server runs, then run this again"
+	case errors.Is(err, relay.ErrMisconfigured):
+		f.next = "change the broker or the section mq as the cause says, then run this again"
+	default:
+		return nil
+	}
+	return f
+}
+
+// explainStopped explains that a person ended the command; nil if nobody did.
+func explainStopped(ctx context.Context, next string) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return &failure{what: "interrupted", next: next}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gameoutbox/relay/relay/verify"
+)
+
+// verdict returns nil if the stream is whole, or was made whole, and otherwise what is wrong and what a person can do.
+func (v *verified) verdict() error {
+	missing := v.Missing
+	if v.Repair != nil {
+		missing -= v.Repair.Stored
+	}
+	var wrong []string
+	for _, each := range []struct {
+		events int64
+		what   string
+	}{{missing, "missing"}, {v.Duplicated, "duplicated"}, {v.OutOfOrder, "out of order"}, {v.Altered, "altered"}} {
+		if each.events > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d %s", each.events, each.what))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &failure{what: "the stream is not whole: " + strings.Join(wrong, ", "), next: strings.Join(v.nextSteps(missing), "\n")}
+}
+
+// nextSteps says what a person can do about what is wrong, a line for each kind.
+func (v *verified) nextSteps(missing int64) (steps []string) {
+	add := func(when bool, step string) {
+		if when {
+			steps = append(steps, step)
+		}
+	}
+	repaired := v.Repair
+	add(missing > 0 && repaired == nil, "send the missing again: outbox-relay verify --repair")
+	if repaired != nil {
+		add(repaired.Young > 0, "send the rest again when the duplicate window is over: outbox-relay verify --repair")
+		add(repaired.Dropped > 0, "the stream has dropped some as duplicates after all; run outbox-relay verify --repair again later")
+		add(repaired.Unsettled > 0, "start a relay, or see outbox-relay status for what keeps it: it publishes the rest, then verify again")
+		add(repaired.Gone > 0, "some were purged before they could be sent, or became dead letters (outbox.dead_letters); raise relay.retention")
+	}
+	add(v.Duplicated > 0, "let consumers recognise duplicates by their event id, or remove the second of each with the broker's own tools")
+	add(v.OutOfOrder > 0, "have the events of the key applied again in order: outbox-relay replay --new-ids --key KEY")
+	add(v.Altered > 0, "find out who else writes to the stream; publish the originals again: outbox-relay replay --new-ids --event-id ID")
+	return steps
+}
+
+// repairText says what became of the missing events.
+func repairText(r *verify.Repaired) string {
+	parts := []string{fmt.Sprintf("%d of %d, which the stream holds now", r.Stored, r.Missing)}
+	for _, each := range []struct {
+		events int64
+		what   string
+	}{
+		{r.Young, "were left: the stream would still drop them as duplicates"},
+		{r.Unsettled, "wait to be published" + colon(r.Why)},
+		{r.Dropped, "were dropped by the stream as duplicates"},
+		{r.Gone, "were purged, or became dead letters"},
+	} {
+		if each.events > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", each.events, each.what))
+		}
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,86 @@
+package verify
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
+)
+
+func TestWhatAStreamRemovesByItself(t *testing.T) {
+	t.Parallel()
+	hourAgo := time.Now().Add(-time.Hour)
+	for name, tc := range map[string]struct {
+		state relay.StreamState
+		s     suspect
+		want  bool
+	}{
+		"no setting":                 {relay.StreamState{First: 9}, suspect{first: 1, firstSettled: hourAgo}, false},
+		"a limit, at the beginning":  {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 8}, true},
+		"a limit, further on":        {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 9}, false},
+		"a limit, anywhere":          {relay.StreamState{First: 9, Expires: "consumers", Anywhere: true}, suspect{first: 9}, true},
+		"too old":                    {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{first: 1, firstSettled: hourAgo}, true},
+		"too old, of another stream": {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{firstSettled: hourAgo}, true},
+		"young":                      {relay.StreamState{First: 9, MaxAge: 2 * time.Hour}, suspect{first: 1, firstSettled: hourAgo}, false},
+		"a limit, of another stream": {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{firstSettled: hourAgo}, false},
+	} {
+		r := &run{state: tc.state}
+		require.Equal(t, tc.want, r.expired(tc.s), name)
+	}
+}
+
+// shelf is a ledger that holds some events.
+type shelf []relay.StoredEvent
+
+func (shelf) Inspect(context.Context) (relay.StreamState, error) { return relay.StreamState{}, nil }
+func (shelf) Accept(relay.StreamState)                           {}
+func (s shelf) Scan(_ context.Context, part relay.Scan, found func(relay.StoredEvent) error) error {
+	for _, event := range s {
+		if event.Sequence < part.First || event.Sequence > part.Last || event.StoredAt.Before(part.Since) {
+			continue
+		}
+		if err := found(event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestLook(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	event := func(id int64, eventID byte, sequence uint64) relay.StoredEvent {
+		return relay.StoredEvent{ID: id, EventID: outbox.ID{eventID}, Sequence: sequence, StoredAt: now}
+	}
+	ledger := shelf{event(1, 1, 3), event(2, 20, 4), event(30, 3, 5), event(5, 5, 6), event(6, 6, 7), event(6, 6, 8)}
+	l := newLook(ledger, relay.StreamState{First: 3, Last: 8})
+	for id := byte(1); id <= 4; id++ {
+		l.expect(suspect{identity: identity{int64(id), outbox.ID{id}}, created: now, firstSettled: now})
+	}
+	for id := byte(5); id <= 6; id++ {
+		of := identity{int64(id), outbox.ID{id}}
+		l.expectOnce([]stray{{message: message{identity: of}, row: row{identity: of}, created: now}})
+	}
+	require.NoError(t, l.run(t.Context(), func(Progress) {}))
+	for id, want := range map[byte][]uint64{1: {3}, 2: nil, 3: {5}, 4: nil} {
+		require.Equal(t, want, l.absent[outbox.ID{id}].sequences, id)
+	}
+	require.Equal(t, map[int64]uint64{2: 4}, l.impostors, "a message has the number of 2 and another event id")
+	require.Equal(t, []Finding{{Kind: Duplicated, ID: 6, EventID: outbox.ID{6}, Sequences: []uint64{7, 8}}}, l.twice())
+}
+
+func TestWhatIsMissingIsRememberedByReceipt(t *testing.T) {
+	t.Parallel()
+	r := &run{report: new(Report)}
+	r.opts.Found = func(Finding) {}
+	for _, each := range []struct{ receipt, id int64 }{{1, 4}, {1, 5}, {1, 9}, {2, 10}} {
+		r.lose(suspect{identity: identity{id: each.id}, receipt: each.receipt})
+	}
+	require.Equal(t, []lostSpan{{receipt: 1, ids: []span{{4, 5}, {9, 9}}}, {receipt: 2, ids: []span{{10, 10}}}}, r.report.lost)
+	require.EqualValues(t, 4, count(r.report.lost))
+	require.EqualValues(t, 4, r.report.Missing)
+}
