@@ -193,7 +193,7 @@ func TestDeadRetryPutsEventsBackWhereTheyWere(t *testing.T) {
 	out := c.mustRun(t, "dead", "retry", "--all", "--wait=0", "--by=alice", "--note=the limit was raised")
 	require.Contains(t, out, "retried 3 dead letters")
 	require.Contains(t, out, "1 of them got a new id")
-	require.Contains(t, out, "no broker is configured here")
+	require.Contains(t, out, "no broker is configured that could be read back")
 	require.Zero(t, rowCount(t, db.Pool, "outbox.dead_letters"))
 	require.Zero(t, rowCount(t, db.Pool, "outbox.held_keys"))
 	require.Greater(t, epoch(t, db.Pool), before)
