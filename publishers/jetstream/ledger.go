@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	jsapi "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gameoutbox/relay/outbox"
@@ -77,11 +78,17 @@ func removesAnywhere(cfg jsapi.StreamConfig) bool {
 	return cfg.Retention != jsapi.LimitsPolicy || cfg.MaxMsgsPerSubject > 0 || cfg.AllowRollup || cfg.AllowMsgTTL
 }
 
-// scanPatience is how long a scan waits for the next message before it takes the stream for unavailable.
-const scanPatience = 10 * time.Second
+const (
+	// scanPatience is how long a scan waits for the next message before it takes the stream for unavailable.
+	scanPatience = 10 * time.Second
+	// scanLinger is how long the server keeps the consumer of a scan that died.
+	scanLinger = 30 * time.Second
+)
 
 // Scan implements [relay.Ledger]. It reads through an ephemeral consumer, for which the user needs the permission to publish to
-// $JS.API.CONSUMER.CREATE.<stream>.> and $JS.API.CONSUMER.MSG.NEXT.<stream>.>.
+// $JS.API.CONSUMER.CREATE.<stream>.>, $JS.API.CONSUMER.MSG.NEXT.<stream>.> and $JS.API.CONSUMER.DELETE.<stream>.>. A work queue allows no
+// such consumer; it is read message by message, for which $JS.API.STREAM.MSG.GET.<stream> or $JS.API.DIRECT.GET.<stream> is
+// needed, and what its consumers have taken is not found.
 func (p *Publisher) Scan(ctx context.Context, scan relay.Scan, found func(relay.StoredEvent) error) error {
 	if scan.First > scan.Last {
 		return nil
@@ -92,41 +99,80 @@ func (p *Publisher) Scan(ctx context.Context, scan relay.Scan, found func(relay.
 	}
 	ctx, unwatch := l.watchDenied(ctx)
 	defer unwatch()
-	consumer, err := l.openScan(ctx, scan)
+	stream, err := l.openStream(ctx)
 	if err != nil {
 		return l.explainScan(ctx, err)
 	}
-	if info := consumer.CachedInfo(); info != nil && info.NumPending == 0 {
+	if stream.CachedInfo().Config.Retention == jsapi.WorkQueuePolicy {
+		return l.scanEach(ctx, stream, scan, found)
+	}
+	return l.scanConsumer(ctx, stream, scan, found)
+}
+
+func (s *session) openStream(ctx context.Context) (jsapi.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	return s.api.Stream(ctx, s.cfg.StreamName)
+}
+
+// scanConsumer reads through a consumer that goes away afterwards: a stream may keep what a consumer has not read.
+func (s *session) scanConsumer(ctx context.Context, stream jsapi.Stream, scan relay.Scan, found func(relay.StoredEvent) error) error {
+	consumer, err := s.openScan(ctx, stream, scan)
+	if err != nil {
+		return s.explainScan(ctx, err)
+	}
+	info := consumer.CachedInfo()
+	defer s.closeScan(ctx, stream, info.Name)
+	if info.NumPending == 0 {
 		return nil
 	}
 	messages, err := consumer.Messages(jsapi.PullMaxMessages(pullOf(scan)))
 	if err != nil {
-		return l.explainScan(ctx, err)
+		return s.explainScan(ctx, err)
 	}
 	defer messages.Stop()
 	for {
 		msg, err := next(ctx, messages)
 		if err != nil {
-			return l.explainScan(ctx, err)
+			return s.explainScan(ctx, err)
 		}
-		if more, err := take(msg, scan, found); err != nil || !more {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("read the place of a stored event: %w", err)
+		}
+		at := meta.Sequence.Stream
+		if at > scan.Last {
+			return nil
+		}
+		if err := take(stored{at, meta.Timestamp, msg.Subject(), msg.Headers(), msg.Data()}, scan, found); err != nil {
 			return err
+		}
+		if at == scan.Last || meta.NumPending == 0 {
+			return nil
 		}
 	}
 }
 
-func (s *session) openScan(ctx context.Context, scan relay.Scan) (jsapi.Consumer, error) {
+func (s *session) openScan(ctx context.Context, stream jsapi.Stream, scan relay.Scan) (jsapi.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
 	defer cancel()
 	cfg := jsapi.OrderedConsumerConfig{
-		HeadersOnly:   !scan.Payloads,
-		DeliverPolicy: jsapi.DeliverByStartSequencePolicy,
-		OptStartSeq:   max(scan.First, 1),
+		HeadersOnly:       !scan.Payloads,
+		DeliverPolicy:     jsapi.DeliverByStartSequencePolicy,
+		OptStartSeq:       max(scan.First, 1),
+		InactiveThreshold: scanLinger,
 	}
 	if !scan.Since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jsapi.DeliverByStartTimePolicy, 0, &scan.Since
 	}
-	return s.api.OrderedConsumer(ctx, s.cfg.StreamName, cfg)
+	return stream.OrderedConsumer(ctx, cfg)
+}
+
+// closeScan removes the consumer. Where that cannot be done, the server removes it a little later.
+func (s *session) closeScan(ctx context.Context, stream jsapi.Stream, consumer string) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	_ = stream.DeleteConsumer(ctx, consumer)
 }
 
 // pullOf returns how many messages are asked for at once: few where they may be large.
@@ -143,38 +189,65 @@ func next(ctx context.Context, messages jsapi.MessagesContext) (jsapi.Msg, error
 	return messages.Next(jsapi.NextContext(ctx))
 }
 
-// take hands a message on if it is an event of the relay's within the scan, and reports whether more can come.
-func take(msg jsapi.Msg, scan relay.Scan, found func(relay.StoredEvent) error) (more bool, err error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return false, fmt.Errorf("read the place of a stored event: %w", err)
+// scanEach asks for one message after the other.
+func (s *session) scanEach(ctx context.Context, stream jsapi.Stream, scan relay.Scan, found func(relay.StoredEvent) error) error {
+	for at := max(scan.First, 1); at <= scan.Last; at++ {
+		msg, err := s.getNext(ctx, stream, at)
+		switch {
+		case errors.Is(err, jsapi.ErrMsgNotFound):
+			return nil // nothing is left behind at
+		case err != nil:
+			return s.explainScan(ctx, err)
+		case msg.Sequence > scan.Last:
+			return nil
+		}
+		at = msg.Sequence
+		if err := take(stored{at, msg.Time, msg.Subject, msg.Header, msg.Data}, scan, found); err != nil {
+			return err
+		}
 	}
-	seq := meta.Sequence.Stream
-	if seq > scan.Last {
-		return false, nil
-	}
-	if event, ours := storedEvent(msg, meta); ours && seq >= scan.First {
-		err = found(event)
-	}
-	return err == nil && seq < scan.Last && meta.NumPending > 0, err
+	return nil
 }
 
-// storedEvent reads an event as the encoder wrote it; ours is false for what others have stored.
-func storedEvent(msg jsapi.Msg, meta *jsapi.MsgMetadata) (event relay.StoredEvent, ours bool) {
-	header := msg.Headers()
-	eventID, err := outbox.ParseID(header.Get(headerID))
+// getNext returns the first message that the stream still holds at a sequence or behind it.
+func (s *session) getNext(ctx context.Context, stream jsapi.Stream, at uint64) (*jsapi.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, scanPatience)
+	defer cancel()
+	return stream.GetMsg(ctx, at, jsapi.WithGetMsgSubject(">"))
+}
+
+// stored is a message as a stream holds it.
+type stored struct {
+	sequence uint64
+	at       time.Time
+	subject  string
+	header   nats.Header
+	data     []byte
+}
+
+// take hands a message on if it is an event of the relay's within the scan.
+func take(msg stored, scan relay.Scan, found func(relay.StoredEvent) error) error {
+	if event, ours := msg.event(); ours && msg.sequence >= scan.First && !msg.at.Before(scan.Since) {
+		return found(event)
+	}
+	return nil
+}
+
+// event reads an event as the encoder wrote it; ours is false for what others have stored.
+func (m stored) event() (event relay.StoredEvent, ours bool) {
+	eventID, err := outbox.ParseID(m.header.Get(headerID))
 	if err != nil {
 		return event, false
 	}
-	id, err := strconv.ParseInt(header.Get(headerSeq), 10, 64)
+	id, err := strconv.ParseInt(m.header.Get(headerSeq), 10, 64)
 	if err != nil {
 		return event, false
 	}
 	event = relay.StoredEvent{
-		Sequence: meta.Sequence.Stream, ID: id, EventID: eventID, Subject: msg.Subject(), Key: header.Get(headerKey),
-		Payload: msg.Data(), StoredAt: meta.Timestamp,
+		Sequence: m.sequence, ID: id, EventID: eventID, Subject: m.subject, Key: m.header.Get(headerKey),
+		Payload: m.data, StoredAt: m.at,
 	}
-	for name, values := range header {
+	for name, values := range m.header {
 		if !reserved(name) && len(values) > 0 {
 			if event.Headers == nil {
 				event.Headers = map[string]string{}

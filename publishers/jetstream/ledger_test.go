@@ -99,3 +99,38 @@ func TestScanSaysWhichPermissionIsMissing(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// A work queue allows no consumer beside its own; it is read nevertheless, as far as it holds what was stored.
+func TestScanOfAWorkQueue(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	cfg := configFor(t, s.url())
+	stream := cfg.stream(true)
+	stream.Retention = jsapi.WorkQueuePolicy
+	created, err := s.admin().CreateStream(t.Context(), stream)
+	require.NoError(t, err)
+	p, _ := connect(t, cfg)
+	events := testEvents(cfg, 20, 3)
+	eventually(t, p, events)
+	require.NoError(t, created.DeleteMsg(t.Context(), 5))
+	require.NoError(t, created.DeleteMsg(t.Context(), 20))
+	var found []int64
+	require.NoError(t, p.Scan(t.Context(), relay.Scan{First: 3, Last: 20}, func(event relay.StoredEvent) error {
+		found = append(found, event.ID)
+		return nil
+	}))
+	require.Equal(t, append(ids(events[2:4]), ids(events[5:19])...), found)
+}
+
+// A scan leaves no consumer behind, for which a stream might keep what others have read.
+func TestScanLeavesNoConsumer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	cfg := configFor(t, s.url())
+	p, _ := connect(t, cfg)
+	eventually(t, p, testEvents(cfg, 20, 3))
+	require.NoError(t, p.Scan(t.Context(), relay.Scan{First: 1, Last: 20}, func(relay.StoredEvent) error { return nil }))
+	stream, err := s.admin().Stream(t.Context(), cfg.StreamName)
+	require.NoError(t, err)
+	require.Zero(t, stream.CachedInfo().State.Consumers)
+}
