@@ -87,7 +87,7 @@ func tryLock(ctx context.Context, conn *pgxpool.Conn) (got bool, err error) {
 // stream agree, and then publishes.
 func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn) error {
 	// The epoch is read before anything that it speaks of.
-	epoch, err := queryOne[int64](ctx, conn, "select epoch from outbox.control")
+	epoch, err := queryOne[int64](ctx, conn, "select coalesce(max(epoch), 0) from outbox.control")
 	if err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}

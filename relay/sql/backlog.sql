@@ -12,7 +12,7 @@ select counted.events,
        coalesce(greatest(seq.last_value - counted.last_id, 0), 0) as ids_beyond,
        coalesce(extract(epoch from clock_timestamp() - (select min(created_at) from oldest)), 0)::float8 as lag_seconds,
        (select count(*) from (select 1 from outbox.dead_letters limit $2) as buried) as dead_letters,
-       (select epoch from outbox.control) as epoch,
+       (select coalesce(max(epoch), 0) from outbox.control) as epoch,
        seq.last_value as last_id_drawn,
        clock_timestamp() as database_time
 from counted, outbox.events_id_seq as seq
