@@ -10,6 +10,8 @@ import (
 const (
 	// purgeEvents is about how many events one step of the purge removes: short enough to hold up no writer.
 	purgeEvents = 8192
+	// purgePositionsLimit is how many positions one step looks at: some seconds' worth at any rate.
+	purgePositionsLimit = 200
 	// purgeInterval is the pause after a step that found little to do.
 	purgeInterval = time.Second
 	// purgeRestart is how often the purge looks at all receipts again, and not only at those behind the last one that it
@@ -20,7 +22,7 @@ const (
 // What the loop does, in the words of the log.
 const purging = "purge settled events"
 
-// purger removes receipts and their rows after the retention.
+// purger removes receipts and their rows after the retention, and positions that newer ones have replaced.
 type purger struct {
 	pool      *pgxpool.Pool
 	retention time.Duration
@@ -28,6 +30,7 @@ type purger struct {
 	metrics   *metrics
 
 	after     int64 // the last receipt that was removed
+	position  int64 // the last position that was removed
 	restarted time.Time
 }
 
@@ -61,7 +64,11 @@ func (p *purger) run(ctx context.Context, retry interface {
 // step purges once and returns how many events went.
 func (p *purger) step(ctx context.Context) (int64, error) {
 	if time.Since(p.restarted) > purgeRestart {
-		p.after, p.restarted = 0, time.Now()
+		p.after, p.position, p.restarted = 0, 0, time.Now()
+	}
+	var err error
+	if p.position, err = purgePositions(ctx, p.pool, p.position, purgePositionsLimit); err != nil {
+		return 0, err
 	}
 	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents)
 	if err != nil {

@@ -18,6 +18,8 @@ var (
 	settleSQL string
 	//go:embed sql/purge.sql
 	purgeSQL string
+	//go:embed sql/purge_positions.sql
+	purgePositionsSQL string
 	//go:embed sql/unreceipt.sql
 	unreceiptSQL string
 	//go:embed sql/count_lost.sql
@@ -104,6 +106,13 @@ func purgeReceipts(ctx context.Context, db Queryer, after int64, retention time.
 	}
 	_, err = pgx.ForEachRow(rows, []any{&last, &events}, func() error { return nil })
 	return last, events, err
+}
+
+// purgePositions removes positions behind id after that newer ones have replaced, and returns the last that it removed, or after.
+func purgePositions(ctx context.Context, db Queryer, after int64, limit int) (last int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
+	defer cancel()
+	return queryOne[int64](ctx, db, purgePositionsSQL, after, limit)
 }
 
 // loss says which part of a stream is gone. Receipts for it are void.

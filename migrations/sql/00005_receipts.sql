@@ -32,18 +32,21 @@ comment on column outbox.receipts.last_sequence is 'The events lie in the stream
 comment on column outbox.receipts.first_settled_at is 'When the first of the events was settled.';
 comment on column outbox.receipts.settled_at is 'When the last of the events was settled.';
 
--- One row a stream, rewritten with every receipt: room on the page keeps the index out of it.
+-- The newest row of a stream counts. A row a stream that is rewritten would gather versions while a transaction somewhere holds a
+-- snapshot, and each write would walk over all of them: a fifth of a millisecond more for every 10,000, measured.
 create table if not exists outbox.positions (
+    id            bigint generated always as identity primary key,
     broker        text        not null,
     stream        text        not null,
     incarnation   text        not null,
     last_sequence bigint      not null,
-    settled_at    timestamptz not null default clock_timestamp(),
-    primary key (broker, stream)
-) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = off);
+    settled_at    timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = off);
+
+create index if not exists positions_of_stream on outbox.positions (broker, stream, id);
 
 comment on table outbox.positions is
-    'How far each stream has been settled. What a stream holds behind it is looked up when a relay takes over, and a stream that ends before it has lost events.';
+    'How far each stream has been settled: its newest row tells. What a stream holds behind it is looked up when a relay takes over, and a stream that ends before it has lost events.';
 comment on column outbox.positions.last_sequence is 'The last sequence of the stream up to which everything is settled.';
 
 -- Whoever changes by hand what the leading relay keeps in memory raises the epoch in the same transaction: the relay then

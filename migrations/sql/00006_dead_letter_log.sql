@@ -68,7 +68,7 @@ begin
     execute format('grant select, delete on outbox.events to %s', role);
     execute format('grant select on sequence outbox.events_id_seq to %s', role);
     execute format('grant select, insert, update, delete on outbox.receipts to %s', role);
-    execute format('grant select, insert, update on outbox.positions to %s', role);
+    execute format('grant select, insert, delete on outbox.positions to %s', role);
     execute format('grant select on outbox.control to %s', role);
     execute format('grant select, insert, delete on outbox.dead_letters to %s', role);
     execute format('grant select, insert on outbox.held_keys to %s', role);

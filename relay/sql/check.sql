@@ -15,7 +15,7 @@ select ns.oid is not null and has_schema_privilege(ns.oid, 'usage')             
             and has_table_privilege(receipts.oid, 'delete')
             and has_table_privilege(positions.oid, 'select')
             and has_table_privilege(positions.oid, 'insert')
-            and has_table_privilege(positions.oid, 'update')
+            and has_table_privilege(positions.oid, 'delete')
             and has_table_privilege(control.oid, 'select')                        as may_write_receipts,
        held_keys.oid is null or has_table_privilege(held_keys.oid, 'select')
             and has_table_privilege(held_keys.oid, 'insert')                      as may_hold_keys,

@@ -29,13 +29,7 @@ with stored as (
     where not exists (select from extended)
     returning id
 ), placed as (
-    insert into outbox.positions as position (broker, stream, incarnation, last_sequence)
-    values ($3, $4, $5, $9)
-    on conflict (broker, stream) do update
-    set incarnation = excluded.incarnation,
-        last_sequence = case when position.incarnation = excluded.incarnation
-                             then greatest(position.last_sequence, excluded.last_sequence) else excluded.last_sequence end,
-        settled_at = clock_timestamp()
+    insert into outbox.positions (broker, stream, incarnation, last_sequence) values ($3, $4, $5, $9)
 )
 select coalesce((select id from extended), (select id from written), 0) as receipt,
        coalesce((select events from covered), 0)::bigint as events

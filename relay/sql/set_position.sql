@@ -1,5 +1,2 @@
 -- The relay has looked at stream $2 of broker $1, and has dealt with everything in it up to sequence $4.
-insert into outbox.positions (broker, stream, incarnation, last_sequence)
-values ($1, $2, $3, $4)
-on conflict (broker, stream) do update
-set incarnation = excluded.incarnation, last_sequence = excluded.last_sequence, settled_at = clock_timestamp()
+insert into outbox.positions (broker, stream, incarnation, last_sequence) values ($1, $2, $3, $4)

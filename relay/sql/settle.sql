@@ -8,10 +8,4 @@ with stored as (
     where event.id = stored.id
       and event.event_id = stored.event_id
 )
-insert into outbox.positions as position (broker, stream, incarnation, last_sequence)
-values ($3, $4, $5, $6)
-on conflict (broker, stream) do update
-set incarnation = excluded.incarnation,
-    last_sequence = case when position.incarnation = excluded.incarnation
-                         then greatest(position.last_sequence, excluded.last_sequence) else excluded.last_sequence end,
-    settled_at = clock_timestamp()
+insert into outbox.positions (broker, stream, incarnation, last_sequence) values ($3, $4, $5, $6)
