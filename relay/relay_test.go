@@ -56,6 +56,12 @@ func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 	track.databaseWorks("settle events")
 	require.True(t, track.snapshot().Ready)
 
+	track.databaseFailed(purging, errors.New("locked"))
+	require.True(t, track.snapshot().Ready, "a purge that waits keeps no event from the broker")
+	require.Equal(t, []string{"cannot purge settled events: locked"}, track.snapshot().Warnings)
+	track.databaseWorks(purging)
+	require.Empty(t, track.snapshot().Warnings)
+
 	track.enter(StateStandby)
 	require.True(t, track.snapshot().Ready, "a healthy standby is ready")
 
@@ -65,7 +71,7 @@ func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"relay is leading", "broker does not store events; they wait in Postgres", "broker stores events again",
-		"database trouble; trying again", "database works again", "relay is standby",
+		"database trouble; trying again", "database works again", "database trouble; trying again", "database works again", "relay is standby",
 	}, lines, "an error that goes on is logged once, and once when it is over:\n"+strings.Join(lines, "\n"))
 }
 

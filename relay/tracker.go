@@ -105,13 +105,18 @@ func (t *tracker) databaseWorks(doing string) {
 	t.log.Info("database works again", zap.String("doing", doing), zap.Duration("after", lasted))
 }
 
-// databaseTrouble returns one trouble that is going on, in words; empty if there is none.
+// databaseTrouble returns one trouble that is going on, in words; empty if there is none. That the purge fails keeps no event from the
+// broker, and is for the warnings.
 func (t *tracker) databaseTrouble() string {
 	for doing, trouble := range t.database {
-		return fmt.Sprintf("cannot %s: %v", doing, trouble.err)
+		if doing != purging {
+			return trouble.text(doing)
+		}
 	}
 	return ""
 }
+
+func (r *repeated) text(doing string) string { return fmt.Sprintf("cannot %s: %v", doing, r.err) }
 
 // brokerAnswered notes how the last publish went; err is nil when the broker answered for every event. It reports whether the
 // broker has just recovered.
@@ -288,6 +293,9 @@ func (t *tracker) snapshot() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.status
+	if trouble := t.database[purging]; trouble != nil {
+		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
+	}
 	trouble := t.databaseTrouble()
 	switch {
 	case trouble != "":
