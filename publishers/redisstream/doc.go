@@ -66,7 +66,7 @@
 // An ACL user needs, where the stream is not in a hash tag of its own:
 //
 //	ACL SETUSER relay on ><password> resetkeys ~<stream> ~{<stream>}:outbox:*
-//		+hello +ping +command +info +config|get +select +script|load +evalsha +eval +xadd +xtrim +xinfo|stream +xgroup|create +xgroup|destroy
+//		+hello +ping +command +info +config|get +select +script|load +evalsha +eval +xadd +xtrim +xinfo|stream +xinfo|groups +xgroup|create +xpending +xrange
 //		+exists +get +set +hset +hmget +hlen +pttl +pexpire +rename +unlink +time +wait +waitaof +client|setname +xcfgset
 //
 // and +cluster for a Cluster. A server without IDMP knows no xcfgset, older ones no waitaof. Without info the log names no version;

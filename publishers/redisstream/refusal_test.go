@@ -211,5 +211,5 @@ func TestNoEntryWithoutTheRightToRememberIt(t *testing.T) {
 	require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "relay", "on", ">hunter2", "+@all", "-hset", "~*").Err())
 	cfg.Username, cfg.Password = "relay", "hunter2"
 	requireRefused(t, cfg, "misconfigured", "hset")
-	require.Zero(t, c.Exists(t.Context(), cfg.Stream).Val())
+	require.Zero(t, c.XLen(t.Context(), cfg.Stream).Val())
 }
