@@ -75,7 +75,7 @@ func throttled(e *serverError) verdict {
 }
 
 func rewound(e *serverError) verdict {
-	return verdict{err: fmt.Errorf("%w: %s", relay.ErrRewound, strings.TrimPrefix(e.text, "REWOUND ")), whole: true}
+	return verdict{err: fmt.Errorf("%w: %w", relay.ErrRewound, e), whole: true}
 }
 
 func unavailable(e *serverError) verdict {
