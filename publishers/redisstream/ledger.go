@@ -62,30 +62,34 @@ func (c Config) stateOf(words []string) (relay.StreamState, error) {
 	if len(words) != answers {
 		return relay.StreamState{}, fmt.Errorf("%w: %q", errReply, words)
 	}
-	last, ok := parseSequence(words[1])
-	length, err := strconv.ParseUint(words[3], 10, 64)
-	if !ok || err != nil {
+	mark, lastID, firstID, length, added := words[0], words[1], words[2], words[3], words[4]
+	last, ok := parseSequence(lastID)
+	if !ok {
 		return relay.StreamState{}, fmt.Errorf("%w: %q", errReply, words)
 	}
 	if last > math.MaxInt64 {
 		return relay.StreamState{}, fmt.Errorf("%w: the last id of the stream %q is %s, of the far future: set redis.stream to another key",
-			relay.ErrMisconfigured, c.Stream, words[1])
+			relay.ErrMisconfigured, c.Stream, lastID)
 	}
 	state := relay.StreamState{
-		Stream: c.Stream, Incarnation: words[0], First: 1, Last: last,
+		Stream: c.Stream, Incarnation: mark, First: 1, Last: last,
 		Expires: c.expires(), MaxAge: c.MaxAge, DuplicateWindow: c.DedupWindow,
 	}
-	if words[4] == words[3] { // nothing was ever removed, so nothing is missing before the first entry
-		return state, nil
-	}
-	state.First = last + 1
-	if first, ok := parseSequence(words[2]); ok && length > 0 {
-		state.First = first
-	}
-	if state.Expires == "" {
-		state.Expires = removedBySomebody(words[4])
+	if added != length {
+		state.First = firstOf(firstID, last)
+		if state.Expires == "" {
+			state.Expires = removedBySomebody(added)
+		}
 	}
 	return state, nil
+}
+
+// firstOf returns the first sequence of a stream from which entries were removed.
+func firstOf(firstID string, last uint64) uint64 {
+	if first, ok := parseSequence(firstID); ok {
+		return first
+	}
+	return last + 1
 }
 
 // expires says which setting removes the first entries.

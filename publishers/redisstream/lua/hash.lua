@@ -17,7 +17,8 @@ local function stale(key)
 end
 
 local function open_ids()
-	if stale(KEYS[3]) or stale(KEYS[4]) then try('UNLINK', KEYS[3], KEYS[4]) end
+	local foreign = stale(KEYS[3]) or stale(KEYS[4])
+	if foreign and not failure then try('UNLINK', KEYS[3], KEYS[4]) end
 	local left = try('PTTL', KEYS[3])
 	if failure then return end
 	if left ~= -2 and (left <= 2 * ARGV[3] or (try('HLEN', KEYS[3]) or 0) >= tonumber(ARGV[4])) then
