@@ -25,7 +25,7 @@ func storedEvent(words []string, payloads bool) (event relay.StoredEvent, ours b
 	}
 	event = relay.StoredEvent{
 		Sequence: sequence, ID: id, EventID: eventID, Subject: words[2], Key: words[3],
-		StoredAt: time.UnixMilli(int64(sequence >> sequenceBits)), //nolint:gosec // 44 bits
+		StoredAt: time.UnixMilli(int64(sequence >> sequenceBits)), // of 44 bits
 	}
 	if !payloads {
 		return event, true
