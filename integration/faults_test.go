@@ -34,11 +34,16 @@ type process struct {
 
 func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) *process {
 	t.Helper()
+	return newProcessWith(t, databaseURL, append([]string{
+		"OUTBOX_MQ_NATS_URL=" + s.url, "OUTBOX_MQ_STREAM_NAME=" + s.name, "OUTBOX_MQ_SUBJECTS=" + s.subject + ".>",
+	}, settings...)...)
+}
+
+// newProcessWith returns a relay whose settings name the broker.
+func newProcessWith(t testing.TB, databaseURL string, settings ...string) *process {
+	t.Helper()
 	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
-	p.env = append([]string{
-		"OUTBOX_POSTGRES_URL=" + databaseURL, "OUTBOX_MQ_NATS_URL=" + s.url, "OUTBOX_MQ_STREAM_NAME=" + s.name,
-		"OUTBOX_MQ_SUBJECTS=" + s.subject + ".>", "OUTBOX_ADMIN_LISTEN=" + p.admin,
-	}, settings...)
+	p.env = append([]string{"OUTBOX_POSTGRES_URL=" + databaseURL, "OUTBOX_ADMIN_LISTEN=" + p.admin}, settings...)
 	t.Cleanup(p.kill)
 	return p
 }

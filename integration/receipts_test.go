@@ -55,8 +55,8 @@ func TestACrashLongerThanTheDuplicateWindow(t *testing.T) {
 			p.start()
 			requireSettled(t, db.Pool)
 			g.requireWhole(t, s.moves(t))
-			require.Contains(t, p.output.String(), fmt.Sprintf(`"found":%d`, inFlight))
 			p.stop()
+			require.Contains(t, p.output.String(), fmt.Sprintf(`"found":%d`, inFlight))
 		})
 	}
 }

@@ -67,7 +67,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		heldEvents:  gauge("held_events", "Events that wait for such a key."),
 		losses:      counter("stream_losses_total", "How often the stream was found to have lost acknowledged events; should stay 0."),
 		healed:      counter("healed_events_total", "Events published again because the stream had lost them; a consumer may see them twice."),
-		lookedUp:    counter("takeover_read_total", "Places of the stream that were read after a takeover."),
+		lookedUp:    counter("takeover_read_total", "Events that were read in the stream after a takeover."),
 		recovered:   counter("takeover_found_total", "Events found there that an earlier relay had published without settling them."),
 		publishTime: seconds("publish_seconds", "Time of one publish call, a batch, until the broker answered."),
 		endToEnd:    seconds("end_to_end_seconds", "Time from an event's insert to its acknowledgement, by the database's clock."),

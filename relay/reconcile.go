@@ -131,7 +131,7 @@ func (r reconciler) recover(ctx context.Context, conn *pgxpool.Conn, state Strea
 		return nil // nothing is kept of what was purged, or it was dealt with before
 	}
 	began := time.Now()
-	survived, err := r.settleFound(ctx, conn, lost.place, v.scan(state))
+	_, survived, err := r.settleFound(ctx, conn, lost.place, v.scan(state))
 	if err != nil {
 		return err
 	}
@@ -164,23 +164,23 @@ func (r reconciler) lookUp(ctx context.Context, conn *pgxpool.Conn, at place, ta
 		return nil
 	}
 	began := time.Now()
-	settled, err := r.settleFound(ctx, conn, at, tail)
+	read, settled, err := r.settleFound(ctx, conn, at, tail)
 	if err != nil {
 		return err
 	}
-	r.track.lookedUp(tail.Last-tail.First+1, settled, time.Since(began))
+	r.track.lookedUp(read, settled, time.Since(began))
 	return nil
 }
 
-// settleFound gives a receipt to the events of the table that are found in a part of the stream, and returns how many. The
-// work is bounded by the part: headers are read, and a chunk of them is in memory.
-func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at place, scan Scan) (settled int64, err error) {
+// settleFound gives a receipt to the events of the table that are found in a part of the stream, and returns how many it read and
+// how many those were. The work is bounded by the part: headers are read, and a chunk of them is in memory.
+func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at place, scan Scan) (read, settled int64, err error) {
 	if scan.First > scan.Last {
-		return 0, nil
+		return 0, 0, nil
 	}
 	covered, err := readReceipts(ctx, conn)
 	if err != nil {
-		return 0, &databaseError{err}
+		return 0, 0, &databaseError{err}
 	}
 	chunk := acknowledged{place: at, first: scan.First}
 	flush := func() error {
@@ -193,6 +193,7 @@ func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at plac
 		return nil
 	}
 	err = r.ledger.Scan(ctx, scan, func(event StoredEvent) error {
+		read++
 		if covers(covered, event.ID) {
 			return nil
 		}
@@ -204,7 +205,7 @@ func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at plac
 		return flush()
 	})
 	if err != nil || len(chunk.events) == 0 {
-		return settled, err
+		return read, settled, err
 	}
-	return settled, flush()
+	return read, settled, flush()
 }

@@ -231,10 +231,10 @@ func (t *tracker) measured(b Backlog, held *heldKeys) {
 }
 
 // lookedUp notes what a look into the tail of the stream has found after a takeover.
-func (t *tracker) lookedUp(read uint64, found int64, took time.Duration) {
+func (t *tracker) lookedUp(read, found int64, took time.Duration) {
 	t.metrics.lookedUp.Add(float64(read))
 	t.metrics.recovered.Add(float64(found))
-	t.log.Info("looked for events that were published and not settled", zap.Uint64("read", read), zap.Int64("found", found),
+	t.log.Info("looked for events that were published and not settled", zap.Int64("read", read), zap.Int64("found", found),
 		zap.Duration("took", took))
 }
 

@@ -82,7 +82,7 @@ func (x *bench) bare(b *testing.B) time.Duration {
 		for _, key := range s.keys(m, "") {
 			args = append(args, key)
 		}
-		args = append(args, s.limits("", "")...)
+		args = append(args, s.limits(order{})...)
 		for i := from; i < min(from+partEvents, len(x.events)); i++ {
 			e := &x.events[i]
 			headers, err := headersOf(e).(*headersArg).MarshalBinary()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,17 +17,23 @@ type call struct {
 	session  *session
 	events   []relay.Event
 	outcomes []relay.Outcome
-	decided  []bool          // stored or refused
-	held     map[string]bool // keys of refused events: no later one may be stored in this call
-	reloaded bool            // the script was loaded again
-	refusals int             // of events, for a reason of their own
+	decided  []bool         // stored or refused
+	held     map[string]int // by key, the refused event: no later one may be stored in this call
+	reloaded bool           // the script was loaded again
+	refusals int            // of events, for a reason of their own
+
+	baseline *baseline
+	holds    bool // nothing of a key is stored behind an event that was refused for good either
 }
 
 // maxRefusals is how many events a server may refuse in a call before it is the server that is at fault.
 const maxRefusals = 8
 
-func newCall(s *session, events []relay.Event, outcomes []relay.Outcome) *call {
-	return &call{session: s, events: events, outcomes: outcomes, decided: make([]bool, len(events)), held: map[string]bool{}}
+func newCall(s *session, b *baseline, events []relay.Event, outcomes []relay.Outcome) *call {
+	return &call{
+		session: s, baseline: b, events: events, outcomes: outcomes,
+		decided: make([]bool, len(events)), held: map[string]int{},
+	}
 }
 
 // send publishes until every event is decided or held, or the server cannot go on.
@@ -48,15 +55,26 @@ func (c *call) send(ctx context.Context) error {
 	}
 }
 
-// refuseTooLarge finds the events that the server would answer by breaking the connection.
+// refuseTooLarge finds the events that the server would answer by breaking the connection. Where such an event holds its key, the
+// later ones are not looked at.
 func (c *call) refuseTooLarge(known *server) {
 	for i := range c.events {
 		event := &c.events[i]
-		if largest := max(len(event.Payload), headersSize(event)); largest > known.maxValue {
-			c.decided[i] = true
-			c.outcomes[i].Err = &relay.PermanentError{Reason: relay.ReasonTooLarge, Err: fmt.Errorf(
-				"a value of %d bytes, and the server takes %d; raise its proto-max-bulk-len", largest, known.maxValue)}
+		if _, held := c.held[event.Key]; held {
+			continue
 		}
+		if largest := max(len(event.Payload), headersSize(event)); largest > known.maxValue {
+			c.refuse(i, c.holds, &relay.PermanentError{Reason: relay.ReasonTooLarge, Err: fmt.Errorf(
+				"a value of %d bytes, and the server takes %d; raise its proto-max-bulk-len", largest, known.maxValue)})
+		}
+	}
+}
+
+// refuse notes why an event is not stored. If it holds its key, the later events of the key are not sent.
+func (c *call) refuse(i int, holds bool, err error) {
+	c.outcomes[i].Err, c.decided[i] = err, true
+	if key := c.events[i].Key; holds && key != "" {
+		c.held[key] = i
 	}
 }
 
@@ -64,13 +82,13 @@ func (c *call) refuseTooLarge(known *server) {
 func (c *call) round(ctx context.Context, primary *redis.Client, known *server, parts []part) error {
 	sent := make([]*redis.StringCmd, len(parts))
 	pipe := primary.Pipeline()
-	after := ""
+	var o order
+	o.mark, o.reached = c.baseline.expected()
 	for n, p := range parts {
 		c.session.calls++
-		done := fmt.Sprint(c.session.calls)
-		sent[n] = redis.NewStringCmd(ctx, c.args(known.mode, p, after, done)...)
+		o.after, o.done = o.done, strconv.FormatUint(c.session.calls, 10)
+		sent[n] = redis.NewStringCmd(ctx, c.args(known.mode, p, o)...)
 		_ = pipe.Process(ctx, sent[n]) // only queues it
-		after = done
 	}
 	wait := c.session.cfg.queueWait(ctx, pipe)
 	_, err := pipe.Exec(ctx)
@@ -146,13 +164,16 @@ func read(parts []part, sent []*redis.StringCmd, lost error) (replies []reply, r
 	return replies, nil, lost
 }
 
-// take notes the outcomes of what is stored.
+// take notes the outcomes of what is stored, and how far the stream is then.
 func (c *call) take(parts []part, replies []reply) {
+	highest := uint64(0)
 	for n, answer := range replies {
 		for j, outcome := range answer.stored {
 			c.outcomes[parts[n][j]], c.decided[parts[n][j]] = outcome, true
+			highest = max(highest, outcome.Sequence)
 		}
 	}
+	c.baseline.raise(highest)
 }
 
 // refused notes what a refusal means: for the event at which the script stopped, or for the whole server.
@@ -170,10 +191,7 @@ func (c *call) refused(ctx context.Context, primary *redis.Client, known *server
 		return c.explain(ctx, refusal)
 	}
 	c.session.doubt(ctx, refusal) // it may be another server now, which works in another mode
-	c.outcomes[i].Err, c.decided[i] = v.err, true
-	if key := c.events[i].Key; key != "" {
-		c.held[key] = true
-	}
+	c.refuse(i, true, v.err)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func newTestCall(t *testing.T, events []relay.Event) *call {
 	cfg := DefaultConfig()
 	s := open(cfg, zap.NewNop(), "test")
 	t.Cleanup(func() { require.NoError(t, s.close()) })
-	return newCall(s, events, make([]relay.Outcome, len(events)))
+	return newCall(s, &baseline{}, events, make([]relay.Outcome, len(events)))
 }
 
 // refuse makes the server refuse the first event that is left, for a reason that nobody knows.

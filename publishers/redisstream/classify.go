@@ -35,7 +35,8 @@ var classes = []struct {
 	begins string
 	class  class
 }{
-	{"OOM ", throttled}, // used memory > maxmemory
+	{"OOM ", throttled},   // used memory > maxmemory
+	{"REWOUND ", rewound}, // the script's own word
 
 	{"LOADING ", unavailable},     // the server starts and reads its data
 	{"BUSY ", unavailable},        // another client's script runs for too long
@@ -71,6 +72,10 @@ const grantStep = "grant the user what the documentation of publishers/redisstre
 
 func throttled(e *serverError) verdict {
 	return verdict{err: &relay.ThrottledError{Err: e}, whole: true}
+}
+
+func rewound(e *serverError) verdict {
+	return verdict{err: fmt.Errorf("%w: %w", relay.ErrRewound, e), whole: true}
 }
 
 func unavailable(e *serverError) verdict {

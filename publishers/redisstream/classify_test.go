@@ -18,6 +18,7 @@ import (
 
 // judged has the words of real servers.
 var judged = []struct{ text, kind string }{
+	{"REWOUND game:events ends at 1-0, and was at 2-0", "rewound"},
 	{"OOM command not allowed when used memory > 'maxmemory'.", "throttled"},
 	{"LOADING Redis is loading the dataset in memory", "unavailable"},
 	{"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", "unavailable"},

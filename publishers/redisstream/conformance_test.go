@@ -38,7 +38,7 @@ func conformance(t *testing.T, version string, want mode) {
 			p.Stop, p.Start = func(*testing.T) { own.Stop() }, func(*testing.T) { own.Start() }
 			return p
 		},
-		MaxPayload: limit, TooLarge: limit + 1, TakesAnySubject: true,
+		MaxPayload: limit, TooLarge: limit + 1, TakesAnySubject: true, ReadsBack: true,
 	})
 }
 

@@ -32,8 +32,35 @@
 //	        lazyfree-lazy-expire is on.
 //
 // In both modes the decision is one with the entry: the script does both or neither. The ids live and die with the stream: when
-// somebody removes it, or sets it back with RESTORE, what it lost can be added again. Replicas and files have the ids as far as they
-// have the entries. An update of the server to 8.6 changes the mode, and the new mode does not know the ids of the old one.
+// somebody removes it, or sets it back with RESTORE, the script forgets them, and what was lost can be added again. Replicas and files
+// have the ids as far as they have the entries. An id whose entry was removed from the stream, with XDEL or by trimming, stays known for
+// the window: such an entry was delivered. An update of the server to 8.6 changes the mode, and the new mode does not know the
+// ids of the old one.
+//
+// # How a loss is noticed
+//
+// Redis gives a stream no date of birth, and a stream that was deleted and made anew continues with ids of the clock, as if nothing had
+// happened. So the script gives each stream a mark: a consumer group named outbox-relay:<random>, which nobody reads. It is part of the
+// stream and goes wherever that goes: DEL, FLUSHDB, eviction and an empty disk take it away, a replica, an append-only file, a snapshot and
+// DUMP keep it. The group stands behind all ids, so that it has no lag and XTRIM with ACKED does not wait for it. The mark is the
+// incarnation in [relay.StreamState]. Should somebody destroy the group, the relay takes the stream for another one, looks
+// through it for what it has published, and goes on; nothing is lost or doubled.
+//
+// Once the relay has accepted a state, each part asks first, inside the script, whether the stream has that mark and has reached the
+// last id that it is known to have given. If not, nothing is added and Publish says so ([relay.ErrRewound]). That notices a
+// key that was deleted, also where a consumer has made it anew meanwhile, a server that was started with older files, a replica that
+// was promoted without the last events, and a key that RESTORE or RENAME set back. What it does not notice:
+//
+//   - A stream with this mark that lost its tail, and to which others than the relay have added entries since: then its last id is
+//     as high as it was. A stream should belong to the relays.
+//   - Entries that were removed with XDEL or XTRIM, by a consumer or a person. Redis does not tell them apart, so nothing is sent again.
+//
+// # How the stream is read back
+//
+// A script reads pages of up to 512 entries or about 1 MiB and leaves out payloads where they are not wanted. What has
+// no event_id and seq is not the relay's. The first sequence of a stream is 1 while nothing was ever removed from it (entries-added,
+// Redis 7.0), and otherwise that of its first entry. A stream whose last id lies after the year 2248 is refused: sequences
+// would not fit into Postgres.
 //
 // # What counts as stored
 //
@@ -58,15 +85,15 @@
 // When a connection is lost, or no answer comes, the events may be stored or not. They are never sent again by the client library
 // (its retries are off): the relay sends them again, with the same ids.
 //
-// Two clients share the work: one publishes, one looks whether the server takes events, by running the script without any. After a
-// failure the publisher looks again in the background until the server is fit; the log tells of it once, and once of its end.
+// Three clients share the work: one publishes, one looks whether the server takes events, by running the script without any, and one
+// reads the stream back. The first look makes the stream. After a failure the publisher looks again in the background until the server is fit; the log tells of it once, and once of its end.
 //
 // # Permissions
 //
 // An ACL user needs, where the stream is not in a hash tag of its own:
 //
 //	ACL SETUSER relay on ><password> resetkeys ~<stream> ~{<stream>}:outbox:*
-//		+hello +ping +command +info +config|get +select +script|load +evalsha +eval +xadd +xtrim +xinfo|stream +xgroup|create +xgroup|destroy
+//		+hello +ping +command +info +config|get +select +script|load +evalsha +eval +xadd +xtrim +xinfo|stream +xinfo|groups +xgroup|create +xpending +xrange
 //		+exists +get +set +hset +hmget +hlen +pttl +pexpire +rename +unlink +time +wait +waitaof +client|setname +xcfgset
 //
 // and +cluster for a Cluster. A server without IDMP knows no xcfgset, older ones no waitaof. Without info the log names no version;

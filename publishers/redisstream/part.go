@@ -19,7 +19,7 @@ func (c *call) split() []part {
 	var next part
 	bytes := 0
 	for i := range c.events {
-		if c.decided[i] || c.held[c.events[i].Key] {
+		if first, held := c.held[c.events[i].Key]; c.decided[i] || held && i > first {
 			continue
 		}
 		n := size(&c.events[i])
@@ -38,9 +38,9 @@ func (c *call) split() []part {
 }
 
 // args returns the command that sends a part.
-func (c *call) args(m mode, p part, after, done string) []any {
+func (c *call) args(m mode, p part, o order) []any {
 	keys := c.session.keys(m, "")
-	limits := c.session.limits(after, done)
+	limits := c.session.limits(o)
 	args := make([]any, 0, 3+len(keys)+len(limits)+fields*len(p))
 	args = append(args, "EVALSHA", m.sha, len(keys))
 	for _, key := range keys {

@@ -22,6 +22,9 @@ type Publisher struct {
 	trouble trouble
 	attempt attempt
 
+	baseline baseline
+	holds    bool // see HoldKeys
+
 	changed chan struct{}      // something failed
 	ctx     context.Context    // ends with Close
 	cancel  context.CancelFunc //
@@ -38,6 +41,8 @@ type attempt struct {
 var (
 	_ relay.Publisher = (*Publisher)(nil)
 	_ relay.Connector = (*Publisher)(nil)
+	_ relay.KeyHolder = (*Publisher)(nil)
+	_ relay.Ledger    = (*Publisher)(nil)
 )
 
 // New returns a publisher for valid settings, see [Config.Validate]. It does not use the network yet.
@@ -55,6 +60,9 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 
 // Name implements [relay.Publisher].
 func (p *Publisher) Name() string { return "redis" }
+
+// HoldKeys implements [relay.KeyHolder].
+func (p *Publisher) HoldKeys() { p.holds = true }
 
 // Connect connects, and asks the server whether it would store events, within connect_timeout. An error wraps
 // [relay.ErrUnavailable] or [relay.ErrMisconfigured], is a [*relay.ThrottledError], or is that of ctx; the publisher can be
@@ -81,7 +89,9 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	}
 	stop := context.AfterFunc(ctx, s.sender.dialer.interrupt)
 	defer stop()
-	err = newCall(s, events, outcomes).send(ctx)
+	c := newCall(s, &p.baseline, events, outcomes)
+	c.holds = p.holds
+	err = c.send(ctx)
 	if err != nil {
 		p.notify()
 	}

@@ -202,6 +202,26 @@ func TestDatabaseThatTheServerDoesNotHave(t *testing.T) {
 	requireWorks(t, cfg)
 }
 
+// A right that is taken away is no reason to forget the ids.
+func TestIDsOutliveAMissingRight(t *testing.T) {
+	t.Parallel()
+	s := start(t, "8.0")
+	cfg := configFor(t, s.URL)
+	c := admin(t, cfg)
+	p, _ := connect(t, cfg)
+	events := testEvents(100, 7)
+	publish(t, p, events)
+	for _, command := range []string{"xpending", "xinfo"} {
+		require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "default", "-"+command).Err())
+		_, err := p.Publish(t.Context(), events)
+		require.Equal(t, "misconfigured", kind(err), "%v", err)
+		require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "default", "+"+command).Err())
+		for _, outcome := range publish(t, p, events) {
+			require.True(t, outcome.Duplicate)
+		}
+	}
+}
+
 // The right to write the ids is found missing before an entry is written that nobody would remember.
 func TestNoEntryWithoutTheRightToRememberIt(t *testing.T) {
 	t.Parallel()
@@ -211,5 +231,5 @@ func TestNoEntryWithoutTheRightToRememberIt(t *testing.T) {
 	require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "relay", "on", ">hunter2", "+@all", "-hset", "~*").Err())
 	cfg.Username, cfg.Password = "relay", "hunter2"
 	requireRefused(t, cfg, "misconfigured", "hset")
-	require.Zero(t, c.Exists(t.Context(), cfg.Stream).Val())
+	require.Zero(t, c.XLen(t.Context(), cfg.Stream).Val())
 }

@@ -18,6 +18,9 @@ type reply struct {
 // sequenceBits is how much of a sequence counts the entries of one millisecond.
 const sequenceBits = 20
 
+// lastNumber is the number of an entry in its millisecond, from which on numbers are cut off.
+const lastNumber = 1<<sequenceBits - 1
+
 var errReply = errors.New("the script gave an answer that nobody understands")
 
 // parseReply reads the answer of the script; see lua/append.lua.
@@ -56,5 +59,5 @@ func parseSequence(id string) (uint64, bool) {
 	}
 	m, err1 := strconv.ParseUint(ms, 10, 64)
 	n, err2 := strconv.ParseUint(number, 10, 64)
-	return min(m, 1<<(64-sequenceBits)-1)<<sequenceBits | min(n, 1<<sequenceBits-1), err1 == nil && err2 == nil
+	return min(m, 1<<(64-sequenceBits)-1)<<sequenceBits | min(n, lastNumber), err1 == nil && err2 == nil
 }

@@ -9,6 +9,9 @@ import (
 //go:embed lua/try.lua
 var tryLua string
 
+//go:embed lua/stream.lua
+var streamLua string
+
 //go:embed lua/append.lua
 var appendLua string
 
@@ -17,6 +20,12 @@ var hashLua string
 
 //go:embed lua/idmp.lua
 var idmpLua string
+
+//go:embed lua/state.lua
+var stateLua string
+
+//go:embed lua/page.lua
+var pageLua string
 
 // mode is a way in which the server recognises an event that it already stored.
 type mode struct {
@@ -33,7 +42,7 @@ var (
 )
 
 func newMode(name, way string, keys ...string) mode {
-	text := tryLua + way + appendLua
+	text := tryLua + streamLua + way + appendLua
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // as above
 	return mode{name: name, text: text, sha: hex.EncodeToString(sum[:]), keys: keys}
 }

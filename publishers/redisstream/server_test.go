@@ -104,14 +104,18 @@ func publish(t testing.TB, p *Publisher, events []relay.Event) []relay.Outcome {
 	return outcomes
 }
 
-// storedIDs returns the seq of every entry of a stream, in order.
+// storedIDs returns the seq of every event of a stream, in order.
 func storedIDs(t testing.TB, c redis.Cmdable, stream string) []int64 {
 	t.Helper()
 	entries, err := c.XRange(context.Background(), stream, "-", "+").Result()
 	require.NoError(t, err)
 	var ids []int64
 	for _, entry := range entries {
-		id, err := strconv.ParseInt(entry.Values["seq"].(string), 10, 64)
+		seq, ours := entry.Values["seq"].(string)
+		if !ours {
+			continue
+		}
+		id, err := strconv.ParseInt(seq, 10, 64)
 		require.NoError(t, err)
 		ids = append(ids, id)
 	}
@@ -134,6 +138,8 @@ func kind(err error) string {
 		return "none"
 	case errors.As(err, &permanent):
 		return "permanent " + string(permanent.Reason)
+	case errors.Is(err, relay.ErrRewound):
+		return "rewound"
 	case errors.As(err, new(*relay.ThrottledError)):
 		return "throttled"
 	case errors.Is(err, relay.ErrUnavailable):

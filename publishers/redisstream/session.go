@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,8 +15,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// session is what is known of the server, and two clients: one publishes, the other looks whether the server is fit. Breaking the
-// connections of the one does not end what waits for the other.
+// session is what is known of the server, and three clients: one publishes, one looks whether the server is fit, one reads
+// the stream back. Breaking the connections of the one does not end what waits for another.
 type session struct {
 	cfg    Config
 	log    *zap.Logger
@@ -23,6 +24,7 @@ type session struct {
 
 	sender link
 	looker link
+	reader link
 	id     string // of this publisher, part of the name of its gate
 	calls  uint64 // of the script; only Publish uses it
 
@@ -43,6 +45,7 @@ func open(cfg Config, log *zap.Logger, id string) *session {
 		cfg: cfg, log: log, cancel: cancel, id: id,
 		sender: cfg.newLink(ctx, cfg.PublishTimeout+cfg.WaitTimeout), // the wait for replicas comes on top
 		looker: cfg.newLink(ctx, cfg.ConnectTimeout),
+		reader: cfg.newLink(ctx, cfg.ConnectTimeout),
 	}
 }
 
@@ -51,7 +54,8 @@ func (s *session) close() error {
 	s.cancel()
 	s.sender.dialer.interrupt()
 	s.looker.dialer.interrupt()
-	return errors.Join(s.sender.Close(), s.looker.Close())
+	s.reader.dialer.interrupt()
+	return errors.Join(s.sender.Close(), s.looker.Close(), s.reader.Close())
 }
 
 // ready looks at the server and at the stream, and returns nil if events could be published now.
@@ -101,6 +105,7 @@ func (s *session) doubt(ctx context.Context, err error) {
 	if refused && isMoved(refusal) {
 		s.sender.moved(ctx)
 		s.looker.moved(ctx)
+		s.reader.moved(ctx)
 	}
 }
 
@@ -151,7 +156,7 @@ func maxValue(ctx context.Context, primary *redis.Client) int {
 // because the server takes no writes.
 func (s *session) rehearse(ctx context.Context, primary *redis.Client) error {
 	known := s.server.Load()
-	text, err := redis.NewScript(known.mode.text).Run(ctx, primary, s.keys(known.mode, "look"), s.limits("", "")...).Text()
+	text, err := redis.NewScript(known.mode.text).Run(ctx, primary, s.keys(known.mode, "look"), s.limits(order{})...).Text()
 	if err != nil {
 		return err
 	}
@@ -174,9 +179,21 @@ func (s *session) keys(m mode, purpose string) []string {
 	return keys
 }
 
+// order says what must be true before a part is added. The zero value asks for nothing.
+type order struct {
+	after, done   string // what the gate must hold, and what it holds afterwards
+	mark, reached string // of the stream, see baseline
+}
+
 // limits returns the arguments of the script before those of the events.
-func (s *session) limits(after, done string) []any {
-	return []any{after, done, s.cfg.DedupWindow.Milliseconds(), rememberedIDs, s.cfg.MaxLen, s.cfg.MaxAge.Milliseconds()}
+func (s *session) limits(o order) []any {
+	if o.reached == "" {
+		o.reached = "0-0"
+	}
+	return []any{
+		o.after, o.done, s.cfg.DedupWindow.Milliseconds(), rememberedIDs, s.cfg.MaxLen, s.cfg.MaxAge.Milliseconds(),
+		rand.Text(), o.mark, o.reached,
+	}
 }
 
 // announce logs the first connection.

@@ -5,7 +5,10 @@
 -- ARGV  1 what the gate must hold, empty for any; 2 what it holds when all events are stored
 --       3 how long ids are remembered, in milliseconds; 4 how many are
 --       5 how many entries are kept, 0 for all; 6 how old entries may become, in milliseconds, 0 for any age
---       7 and so on, for each event: event_id subject key headers payload created_at seq
+--       7 the mark of a stream that has none yet; 8 the mark that the stream must have, empty for any; 9 the id that it
+--       must have reached then
+--       10 and so on, for each event: event_id subject key headers payload created_at seq. Without any the script only looks
+--       whether events could be added
 --
 -- The answer has a word an event, as far as it came, separated by spaces:
 --
@@ -20,7 +23,9 @@ end
 -- A first write finds out whether the server takes any, before an entry is written. After it Redis does not stop a script for lack of
 -- memory.
 try('SET', KEYS[2], '', 'PX', 60000)
+expect(ARGV[8], ARGV[9])
 if not failure then before() end
+if not failure and #ARGV < FIRST then mark_stream() end
 
 local i = FIRST
 while not failure and i <= #ARGV do

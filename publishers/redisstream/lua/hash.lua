@@ -1,6 +1,7 @@
 -- Servers without IDMP: the ids are two hashes of event id to entry id, KEYS[3] the younger and KEYS[4] the older one. The younger
 -- becomes the older after the window, or when it is full; so an id lives for one to two windows. The older is removed with
--- UNLINK, which does not block; it expires by itself where nothing is published any more.
+-- UNLINK, which does not block; it expires by itself where nothing is published any more. Two more fields say to which stream
+-- the ids belong: its mark, and the last id that it had given.
 local ids, known, older, fresh = {}, {}, {}, {}
 
 local function retire()
@@ -8,40 +9,27 @@ local function retire()
 	try('RENAME', KEYS[3], KEYS[4])
 end
 
+-- stale tells whether ids are not those of the stream: it is another one, or was set back, as by a restored backup. What it lost
+-- must not count as stored.
+local function stale(key)
+	local have = try('HMGET', key, 'mark', 'last')
+	return have and have[1] and (not has_mark(have[1]) or is_after(have[2], last_id()))
+end
+
 local function open_ids()
+	local foreign = stale(KEYS[3]) or stale(KEYS[4])
+	if foreign and not failure then try('UNLINK', KEYS[3], KEYS[4]) end
 	local left = try('PTTL', KEYS[3])
 	if failure then return end
-	if left ~= -2 and try('EXISTS', KEYS[1]) == 0 then
-		-- The stream was removed; what was in it may be wanted again.
-		try('UNLINK', KEYS[3], KEYS[4])
-		left = -2
-	end
 	if left ~= -2 and (left <= 2 * ARGV[3] or (try('HLEN', KEYS[3]) or 0) >= tonumber(ARGV[4])) then
 		retire()
 		left = -2
 	end
-	if left == -2 and not failure then
-		try('HSET', KEYS[3], '', '') -- not after the first entry: the right to do so may be missing
+	if left == -2 then
+		local mark = mark_stream()
+		if failure then return end
+		try('HSET', KEYS[3], 'mark', mark, 'last', last_id()) -- not after the first entry: the right to do so may be missing
 		try('PEXPIRE', KEYS[3], 3 * ARGV[3])
-	end
-end
-
-local function after_id(a, b)
-	local ams, aseq = string.match(a, '(%d+)-(%d+)')
-	local bms, bseq = string.match(b, '(%d+)-(%d+)')
-	ams, aseq, bms, bseq = tonumber(ams), tonumber(aseq), tonumber(bms), tonumber(bseq)
-	return ams > bms or ams == bms and aseq > bseq
-end
-
--- forget_lost drops what is not in the stream because that was set back, as by a restored backup.
-local function forget_lost()
-	local last
-	for n = 1, #ids do
-		local entry = known[n] or older[n]
-		if entry then
-			last = last or last_id()
-			if after_id(entry, last) then known[n], older[n] = false, false end
-		end
 	end
 end
 
@@ -51,7 +39,6 @@ local function before()
 	if failure or #ids == 0 then return end
 	known = try('HMGET', KEYS[3], unpack(ids)) or {}
 	older = try('HMGET', KEYS[4], unpack(ids)) or {}
-	forget_lost()
 end
 
 local function append(i)
@@ -72,5 +59,6 @@ local function append(i)
 end
 
 local function after()
-	if #fresh > 0 then try('HSET', KEYS[3], unpack(fresh)) end
+	if #fresh == 0 then return end
+	try('HSET', KEYS[3], 'last', fresh[#fresh], unpack(fresh))
 end

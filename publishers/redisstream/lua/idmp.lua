@@ -3,8 +3,7 @@
 local function before()
 	if try('EXISTS', KEYS[1]) == 0 then
 		-- The limits of a stream can be set when it exists, and setting them forgets all ids.
-		try('XGROUP', 'CREATE', KEYS[1], 'outbox-relay', '$', 'MKSTREAM')
-		try('XGROUP', 'DESTROY', KEYS[1], 'outbox-relay')
+		mark_stream()
 		try('XCFGSET', KEYS[1], 'IDMP-DURATION', math.ceil(ARGV[3] / 1000), 'IDMP-MAXSIZE', math.ceil(ARGV[4] / 256))
 	end
 	out[1] = '<' .. last_id()
