@@ -168,7 +168,7 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if err == nil && unknown {
 		err = errUnanswered
 	}
-	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && ctx.Err() == nil {
+	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && !endsSession(err) && ctx.Err() == nil {
 		outcomes[0].Err = &doubtfulError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
@@ -197,7 +197,7 @@ func leavesUnknown(events []Event, outcomes []Outcome) bool {
 func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (left int) {
 	now := time.Now()
 	news := settlement{stored: make([]identity, 0, len(chunk)), from: from}
-	parked, duplicates := 0, 0
+	parked, duplicates, rehomed := 0, 0, 0
 	for i := range chunk {
 		event, outcome := &chunk[i], &outcomes[i]
 		switch {
@@ -205,6 +205,7 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
+			rehomed += count(event.Rehomed)
 		case outcome.Err == nil:
 			chunk[left] = *event
 			left++
@@ -214,6 +215,7 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 		}
 	}
 	copy(chunk[len(chunk)-left:], chunk[:left])
+	d.metrics.rehomed.Add(float64(rehomed))
 	d.send(news, duplicates, now)
 	if parked > 0 {
 		from.land(parked)
@@ -289,7 +291,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
-	if errors.Is(err, ErrRewound) {
+	if endsSession(err) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return
 	}
@@ -327,6 +329,9 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	d.track.retried(left)
 	pause(ctx, wait)
 }
+
+// endsSession reports whether nothing more may be published before a new session has looked at the broker.
+func endsSession(err error) bool { return errors.Is(err, ErrRewound) || errors.Is(err, ErrSwitched) }
 
 // stateOf returns what the error of a whole Publish says of the broker. [BrokerFailing] is what is left: it may be the broker, and
 // it may be an event.

@@ -24,6 +24,7 @@ const purging = "purge settled events"
 type purger struct {
 	pool      *pgxpool.Pool
 	retention time.Duration
+	keep      string // the broker whose receipts stay until its events are rehomed; empty for none
 	track     *tracker
 	metrics   *metrics
 
@@ -61,9 +62,12 @@ func (p *purger) run(ctx context.Context, retry interface {
 // step purges once and returns how many events went.
 func (p *purger) step(ctx context.Context) (int64, error) {
 	if time.Since(p.restarted) > purgeRestart {
+		if err := purgeRehomes(ctx, p.pool); err != nil {
+			return 0, err
+		}
 		p.after, p.restarted = 0, time.Now()
 	}
-	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents)
+	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents, p.keep)
 	if err != nil {
 		return 0, err
 	}
