@@ -197,7 +197,7 @@ func leavesUnknown(events []Event, outcomes []Outcome) bool {
 func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (left int) {
 	now := time.Now()
 	news := settlement{stored: make([]identity, 0, len(chunk)), from: from}
-	parked, duplicates, rehomed := 0, 0, 0
+	parked, duplicates := 0, 0
 	for i := range chunk {
 		event, outcome := &chunk[i], &outcomes[i]
 		switch {
@@ -205,7 +205,6 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
-			rehomed += count(event.Rehomed)
 		case outcome.Err == nil:
 			chunk[left] = *event
 			left++
@@ -215,7 +214,6 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 		}
 	}
 	copy(chunk[len(chunk)-left:], chunk[:left])
-	d.metrics.rehomed.Add(float64(rehomed))
 	d.send(news, duplicates, now)
 	if parked > 0 {
 		from.land(parked)
@@ -283,6 +281,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 	if len(news.stored) > 0 {
 		d.lastStore = now
 		d.track.published(len(news.stored), duplicates)
+		d.metrics.rehomed.Add(float64(news.rehomed))
 	}
 	if len(news.stored)+len(news.dead) > 0 {
 		d.out <- news
