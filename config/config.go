@@ -1,6 +1,7 @@
 package config
 
 import (
+	"github.com/gameoutbox/relay/publishers/failover"
 	"github.com/gameoutbox/relay/publishers/jetstream"
 	"github.com/gameoutbox/relay/publishers/redisstream"
 	"github.com/gameoutbox/relay/relay"
@@ -11,6 +12,7 @@ type Config struct {
 	Postgres Postgres           `yaml:"postgres"`
 	MQ       jetstream.Config   `yaml:"mq"`
 	Redis    redisstream.Config `yaml:"redis"`
+	Failover failover.Config    `yaml:"failover"`
 	Admin    Admin              `yaml:"admin"`
 	Log      Log                `yaml:"log"`
 	Relay    relay.Config       `yaml:"relay"`
@@ -23,6 +25,7 @@ func DefaultConfig() Config {
 		Postgres: DefaultPostgres(),
 		MQ:       jetstream.DefaultConfig(),
 		Redis:    redisstream.DefaultConfig(),
+		Failover: failover.DefaultConfig(),
 		Admin:    DefaultAdmin(),
 		Log:      DefaultLog(),
 		Relay:    relay.DefaultConfig(),
@@ -34,6 +37,9 @@ func (c Config) UsesNATS() bool { return c.MQ.NATSURL != "" }
 
 // UsesRedis tells whether Redis is configured.
 func (c Config) UsesRedis() bool { return c.Redis.Host != "" }
+
+// UsesFailover tells whether there are two brokers: NATS, and Redis as its fallback.
+func (c Config) UsesFailover() bool { return c.UsesNATS() && c.UsesRedis() }
 
 // section is a part of the configuration that can tell what is wrong with it.
 type section struct {
@@ -49,6 +55,9 @@ func (c Config) sections() []section {
 	}
 	if c.UsesRedis() {
 		sections = append(sections, section{"redis", c.Redis.Validate})
+	}
+	if c.UsesFailover() {
+		sections = append(sections, section{"failover", c.Failover.Validate})
 	}
 	return append(sections,
 		section{"admin", c.Admin.Validate},

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // keys lists every setting, bound to the fields of c, in the order of [Config]. This is the one description of each: the
 // flags, the sample file, `config print` and the table in README.md are made from it.
 func (c *Config) keys() []key {
@@ -23,7 +25,19 @@ func (c *Config) brokerKeys() []key {
 		{name: "postgres.max_conns", field: intValue(&postgres.MaxConns),
 			help: "Most connections that the relay opens, 3 to 1000."},
 	}
-	return append(append(keys, c.natsKeys()...), c.redisKeys()...)
+	return slices.Concat(keys, c.natsKeys(), c.redisKeys(), c.failoverKeys())
+}
+
+func (c *Config) failoverKeys() []key {
+	f := &c.Failover
+	return []key{
+		{name: "failover.after", field: durationValue(&f.After),
+			help: "How long NATS must have been unavailable before events go to Redis, at least 1s. Used where both are configured."},
+		{name: "failover.failback_after", field: durationValue(&f.FailbackAfter),
+			help: "How long NATS must have been healthy before events go there again, at least 1s."},
+		{name: "failover.rehome", field: boolValue(&f.Rehome),
+			help: "Whether NATS gets, when it is back, the events that only Redis got. Their rows are kept until then."},
+	}
 }
 
 func (c *Config) relayKeys() []key {
@@ -59,7 +73,8 @@ func (c *Config) relayKeys() []key {
 var sectionHelp = map[string]string{
 	"postgres": "The database with the outbox.",
 	"mq":       "NATS JetStream. Without any mq key and any redis key, events are only logged, for development.",
-	"redis":    "Redis Streams, the broker where mq.nats_url is empty. Beside NATS it is not used yet.",
+	"redis":    "Redis Streams: the fallback of NATS, or the broker where mq.nats_url is empty.",
+	"failover": "When Redis stands in for NATS. Used where both are configured.",
 	"admin":    "The HTTP server for operators: /healthz, /readyz, /metrics, /api/v1/status.",
 	"log":      "The log, written to standard error.",
 	"relay":    "The engine.",

@@ -48,6 +48,7 @@ type settlement struct {
 	highest  uint64 // the highest sequence of the stored events; 0 if the broker told none
 	untold   bool   // the broker has not told the sequence of some
 	earliest uint64 // the least sequence of those that the broker had already; 0 if it told none
+	rehomed  int    // how many of the stored events a fallback got first
 	dead     []deadLetter
 	from     *flight // the batch of the events; nil if they come from lanes
 }
@@ -57,6 +58,7 @@ func (s *settlement) add(event *Event, outcome *Outcome) {
 	s.stored = append(s.stored, identityOf(event))
 	s.highest = max(s.highest, outcome.Sequence)
 	s.untold = s.untold || outcome.Sequence == 0
+	s.rehomed += count(event.Rehomed)
 	if outcome.Duplicate && outcome.Sequence > 0 && (s.earliest == 0 || outcome.Sequence < s.earliest) {
 		s.earliest = outcome.Sequence
 	}

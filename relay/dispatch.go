@@ -168,7 +168,7 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if err == nil && unknown {
 		err = errUnanswered
 	}
-	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && ctx.Err() == nil {
+	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && !endsSession(err) && ctx.Err() == nil {
 		outcomes[0].Err = &doubtfulError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
@@ -281,6 +281,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 	if len(news.stored) > 0 {
 		d.lastStore = now
 		d.track.published(len(news.stored), duplicates)
+		d.metrics.rehomed.Add(float64(news.rehomed))
 	}
 	if len(news.stored)+len(news.dead) > 0 {
 		d.out <- news
@@ -289,7 +290,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
-	if errors.Is(err, ErrRewound) {
+	if endsSession(err) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return
 	}
@@ -327,6 +328,9 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	d.track.retried(left)
 	pause(ctx, wait)
 }
+
+// endsSession reports whether nothing more may be published before a new session has looked at the broker.
+func endsSession(err error) bool { return errors.Is(err, ErrRewound) || errors.Is(err, ErrSwitched) }
 
 // stateOf returns what the error of a whole Publish says of the broker. [BrokerFailing] is what is left: it may be the broker, and
 // it may be an event.

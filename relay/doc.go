@@ -83,6 +83,13 @@
 // acknowledged event_id, and go together with those rows. So a database that was failed over or restored, and hands out
 // ids again, never has a new event taken for one that was published.
 //
+// # Two brokers
+//
+// A publisher may stand for a primary and a fallback (see [Switcher]). Which of them is used changes between two sessions only. Events
+// that went to the fallback have receipts of that broker. Where they are to be rehomed, those receipts and their rows stay until the
+// primary is used again; then the receipts are taken back, and the rows are what every row without a receipt is: events to publish,
+// in the order of ids, before newer ones. outbox.rehomes remembers which they were, for they are marked ([Event].Rehomed).
+//
 // # What a failure leads to
 //
 //	the publisher says           the relay does
@@ -99,6 +106,7 @@
 //	nothing, anything else       ambiguous: the same events with the same ids, half as many a call, down to one, so
 //	                             that an event which breaks the call is found out and delays its own key alone
 //	nothing, error ErrRewound    a new session, which deals with what the stream has lost
+//	nothing, error ErrSwitched   a new session, which uses the other broker
 //	the database fails           a new session, and everything is read again that is not settled
 //	stop                         no more reading; the call in flight may end; what was acknowledged is settled
 package relay

@@ -24,4 +24,6 @@ type Event struct {
 	Payload []byte
 	// CreatedAt is when the event was inserted, by the database's clock, in UTC.
 	CreatedAt time.Time
+	// Rehomed says that a fallback got the event before, while this broker was out, see [Switcher]. Consumers see it as a mark.
+	Rehomed bool
 }

@@ -98,13 +98,15 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 	if r.cfg.AfterDeadLetter != HoldKey {
 		keys = nil
 	}
+	r.chooseBroker()
 	r.low.Store(0)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
-	purge := purger{pool: r.pool, retention: r.cfg.Retention, track: r.track, metrics: r.metrics}
+	purge := purger{pool: r.pool, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.measureLoop(running, epoch) })
+	group.Go(func() error { return r.switchLoop(running) })
 	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
 	group.Go(func() error {
 		at, state, err := r.reconcile(running, conn)
@@ -120,11 +122,14 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 // reconcile makes Postgres and the stream agree, see [reconciler], and tries until it is done. Meanwhile the session is proved
 // alive.
 func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, StreamState, error) {
-	ledger, ok := r.publisher.(Ledger)
+	ledger, ok := r.active.(Ledger)
 	if !ok {
-		return place{broker: r.publisher.Name()}, StreamState{}, nil
+		return place{broker: r.active.Name()}, StreamState{}, r.rehome(ctx, conn)
 	}
-	work := reconciler{ledger: ledger, broker: r.publisher.Name(), heal: r.cfg.Heal, track: r.track}
+	work := reconciler{
+		ledger: ledger, broker: r.active.Name(), heal: r.cfg.Heal, track: r.track,
+		prepare: func(ctx context.Context) error { return r.rehome(ctx, conn) },
+	}
 	retry := r.cfg.newBackoff(brokerPauseMax)
 	for {
 		at, state, err := work.run(ctx, conn)
@@ -135,6 +140,8 @@ func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, Strea
 			return at, state, nil
 		case ctx.Err() != nil:
 			return at, state, context.Cause(ctx)
+		case errors.Is(err, ErrSwitched):
+			return at, state, fmt.Errorf("%w: %w", errAgain, err)
 		case errors.As(err, &database):
 			return at, state, fmt.Errorf("make the outbox and the stream agree: %w", err)
 		}
@@ -158,9 +165,13 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}
+	var err error
+	if read.rehomed, err = r.readRehomes(ctx, conn); err != nil {
+		return fmt.Errorf("read what is rehomed: %w", err)
+	}
 	batches := make(chan batch)
 	settlements := make(chan settlement, 16)
-	dispatch := r.newDispatcher(parked, held, settlements)
+	dispatch := r.newDispatcher(parked, held, settlements, read.rehomed)
 	dispatch.trust = state.DuplicateWindow / 2 // the other half is for clocks, and for the time that a try takes
 	settle := r.newSettler(parked, at, state.Last)
 
@@ -185,19 +196,24 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	return group.Wait()
 }
 
-func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- settlement) *dispatcher {
+func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- settlement, rehomed []span) *dispatcher {
 	return &dispatcher{
-		cfg: r.cfg, publisher: r.publisher, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
+		cfg: r.cfg, publisher: r.active, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
-			return readIDs(ctx, r.pool, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
+			p, err := readIDs(ctx, r.pool, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
+			return markRehomed(p, rehomed), err
 		},
 		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 
 func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64) *settler {
-	write := (&receipts{pool: r.pool, span: min(receiptSpan, r.cfg.Retention/10)}).write
-	if r.cfg.Retention == 0 {
+	span := receiptSpan
+	if r.cfg.Retention > 0 {
+		span = min(span, r.cfg.Retention/10)
+	}
+	write := (&receipts{pool: r.pool, span: span}).write
+	if r.cfg.Retention == 0 && at.broker != r.rehomes() { // what is to be rehomed is kept
 		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.pool, news) }
 	}
 	hold := r.cfg.AfterDeadLetter == HoldKey

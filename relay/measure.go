@@ -70,7 +70,7 @@ func (r *Relay) measure(ctx context.Context, epoch int64) error {
 
 // askBroker asks a broker for its health that has had nothing to do for a while.
 func (r *Relay) askBroker(ctx context.Context) {
-	connector, ok := r.publisher.(Connector)
+	connector, ok := r.active.(Connector)
 	if !ok || r.track.quietFor() < quietLimit {
 		return
 	}
@@ -87,7 +87,7 @@ const ledgerInterval = 10 * time.Second
 // watchLoop notices a stream that loses events while nothing is published, or loses them at its beginning. It returns only
 // when the session has to begin anew, or when ctx ends. The broker's errors are the publish loop's matter.
 func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
-	ledger, ok := r.publisher.(Ledger)
+	ledger, ok := r.active.(Ledger)
 	for ok && pause(ctx, ledgerInterval) {
 		state, err := inspect(ctx, ledger)
 		if err != nil {
@@ -97,7 +97,7 @@ func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
 			return fmt.Errorf("%w: %w", errAgain, ErrRewound)
 		}
 		accepted = state
-		lost, gone := purgedByHand(place{broker: r.publisher.Name(), stream: state.Stream, incarnation: state.Incarnation}, state)
+		lost, gone := purgedByHand(place{broker: r.active.Name(), stream: state.Stream, incarnation: state.Incarnation}, state)
 		if !gone || r.cfg.Heal == HealOff {
 			continue
 		}

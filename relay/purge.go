@@ -26,6 +26,7 @@ const purging = "purge settled events"
 type purger struct {
 	pool      *pgxpool.Pool
 	retention time.Duration
+	keep      string // the broker whose receipts stay until its events are rehomed; empty for none
 	track     *tracker
 	metrics   *metrics
 
@@ -64,13 +65,16 @@ func (p *purger) run(ctx context.Context, retry interface {
 // step purges once and returns how many events went.
 func (p *purger) step(ctx context.Context) (int64, error) {
 	if time.Since(p.restarted) > purgeRestart {
+		if err := purgeRehomes(ctx, p.pool); err != nil {
+			return 0, err
+		}
 		p.after, p.position, p.restarted = 0, 0, time.Now()
 	}
 	var err error
 	if p.position, err = purgePositions(ctx, p.pool, p.position, purgePositionsLimit); err != nil {
 		return 0, err
 	}
-	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents)
+	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents, p.keep)
 	if err != nil {
 		return 0, err
 	}

@@ -26,6 +26,7 @@ type reader struct {
 	flights []*flight // batches handed out that may have unsettled events
 	parked  *parkedIDs
 	held    *heldKeys
+	rehomed []span // events that a fallback got first
 
 	// low is the least id that may be unsettled, for the measurement of the backlog; others read it.
 	low *atomic.Int64
@@ -63,7 +64,7 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 	if len(p.events) == 0 {
 		return batch{}, nil
 	}
-	b := batch{page: p, flight: newFlight(p.events)}
+	b := batch{page: markRehomed(p, r.rehomed), flight: newFlight(p.events)}
 	r.flights = append(r.flights, b.flight)
 	return b, nil
 }

@@ -95,12 +95,14 @@ func readReceipts(ctx context.Context, db Queryer) ([]span, error) {
 	return union(spans), err
 }
 
-// purgeReceipts removes receipts behind id after that are older than retention, and their rows, up to about limit events. It
-// returns the last receipt that it removed, or after, and the number of events.
-func purgeReceipts(ctx context.Context, db Queryer, after int64, retention time.Duration, limit int) (last, events int64, err error) {
+// purgeReceipts removes receipts behind id after that are older than retention, and their rows, up to about limit events, but
+// none of broker keep. It returns the last receipt that it removed, or after, and the number of events.
+func purgeReceipts(
+	ctx context.Context, db Queryer, after int64, retention time.Duration, limit int, keep string,
+) (last, events int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, purgeSQL, after, retention, limit)
+	rows, err := db.Query(ctx, purgeSQL, after, retention, limit, keep)
 	if err != nil {
 		return after, 0, err
 	}

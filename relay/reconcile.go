@@ -28,6 +28,8 @@ type reconciler struct {
 	broker string
 	heal   Heal
 	track  *tracker
+	// prepare is called when the broker has answered, before anything is compared.
+	prepare func(context.Context) error
 }
 
 // run returns the place to which events go, once Postgres and the stream agree. It accepts the stream's state. Its error is that
@@ -38,6 +40,9 @@ func (r reconciler) run(ctx context.Context, conn *pgxpool.Conn) (place, StreamS
 		return place{}, state, err
 	}
 	at := place{broker: r.broker, stream: state.Stream, incarnation: state.Incarnation}
+	if err := r.prepare(ctx); err != nil {
+		return at, state, &databaseError{err}
+	}
 	known, found, err := readPosition(ctx, conn, at.broker, at.stream)
 	if err != nil {
 		return at, state, &databaseError{err}

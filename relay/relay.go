@@ -30,6 +30,8 @@ type Relay struct {
 	cfg       Config
 	pool      *pgxpool.Pool
 	publisher Publisher
+	switcher  Switcher  // the publisher, if it stands for two; nil if not
+	active    Publisher // the broker of this session; see chooseBroker
 	log       *zap.Logger
 	track     *tracker
 	metrics   *metrics
@@ -56,14 +58,22 @@ func New(cfg Config, opts Options) (*Relay, error) {
 		holder.HoldKeys()
 	}
 	m := newMetrics(opts.Registerer, opts.Publisher.Name())
+	switcher, _ := opts.Publisher.(Switcher)
 	return &Relay{
-		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, log: log, metrics: m,
+		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, log: log, metrics: m,
 		track: newTracker(log, m, opts.Publisher.Name()), version: opts.SchemaVersion,
 	}, nil
 }
 
 // Status returns what the relay is doing now. It may be called at any time, and asks no server.
-func (r *Relay) Status() Status { return r.track.snapshot() }
+func (r *Relay) Status() Status {
+	s := r.track.snapshot()
+	if r.switcher != nil {
+		failover := r.switcher.Failover()
+		s.Failover = &failover
+	}
+	return s
+}
 
 // Run publishes events until ctx ends, and then stops cleanly: it reads no more, waits for the batch in flight, settles what
 // was acknowledged, and returns nil, all within cfg.ShutdownTimeout. Servers that go away never end it: it

@@ -28,16 +28,18 @@ const (
 
 // Status is a picture of a relay at one moment, as /api/v1/status and `outbox-relay status --json` show it.
 type Status struct {
-	State       State        `json:"state"`
-	Since       time.Time    `json:"since"`               // when State was entered
-	Ready       bool         `json:"ready"`               // leading and publishing, or a healthy standby
-	NotReady    string       `json:"not_ready,omitempty"` // why Ready is false, in one sentence
-	Broker      BrokerStatus `json:"broker"`
-	Backlog     Backlog      `json:"backlog"`
-	Published   uint64       `json:"published"`    // events the broker acknowledged, since this process started
-	Duplicates  uint64       `json:"duplicates"`   // of those, how many the broker already had
-	Retried     uint64       `json:"retried"`      // events that were sent again
-	DeadLetters uint64       `json:"dead_letters"` // events moved to outbox.dead_letters, since this process started
+	State    State        `json:"state"`
+	Since    time.Time    `json:"since"`               // when State was entered
+	Ready    bool         `json:"ready"`               // leading and publishing, or a healthy standby
+	NotReady string       `json:"not_ready,omitempty"` // why Ready is false, in one sentence
+	Broker   BrokerStatus `json:"broker"`              // the one in use, if there are two
+	// Failover says which of two brokers is used; nil where there is one.
+	Failover    *FailoverStatus `json:"failover,omitempty"`
+	Backlog     Backlog         `json:"backlog"`
+	Published   uint64          `json:"published"`    // events the broker acknowledged, since this process started
+	Duplicates  uint64          `json:"duplicates"`   // of those, how many the broker already had
+	Retried     uint64          `json:"retried"`      // events that were sent again
+	DeadLetters uint64          `json:"dead_letters"` // events moved to outbox.dead_letters, since this process started
 	// HeldKeys and HeldEvents are keys, and events of theirs, that wait until a dead letter is retried or discarded.
 	HeldKeys   int `json:"held_keys"`
 	HeldEvents int `json:"held_events"`

@@ -145,6 +145,26 @@ func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) 
 	return false
 }
 
+// brokerChosen notes which broker a session uses. What was known of another one says nothing of it.
+func (t *tracker) brokerChosen(name string, fallback bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status.Broker.Name == name {
+		return
+	}
+	t.status.Broker = BrokerStatus{Name: name, State: BrokerUnknown, Since: time.Now()}
+	t.broker = repeated{}
+	if fallback {
+		t.metrics.failovers.Inc()
+	}
+	t.metrics.onFallback.Set(float64(count(fallback)))
+}
+
+// rehoming notes that events of the fallback are published to the primary.
+func (t *tracker) rehoming(events int64) {
+	t.log.Info("the events that only the fallback got are published to the primary too", zap.Int64("events", events))
+}
+
 // quietFor returns how long the broker has not answered, because nobody asked or because an answer takes its time.
 func (t *tracker) quietFor() time.Duration {
 	t.mu.Lock()

@@ -7,26 +7,43 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gameoutbox/relay/config"
+	"github.com/gameoutbox/relay/publishers/failover"
 	"github.com/gameoutbox/relay/publishers/jetstream"
 	"github.com/gameoutbox/relay/publishers/noop"
 	"github.com/gameoutbox/relay/publishers/redisstream"
 	"github.com/gameoutbox/relay/relay"
 )
 
-// newPublisher returns the publisher of the configured broker: NATS where it is configured, else Redis. Without any it is the noop
-// publisher, which says so loudly. A broker that cannot be reached never leads to it.
+// newPublisher returns the publisher of the configured broker: NATS where it is configured, else Redis, and where both are, NATS with
+// Redis as its fallback. Without any it is the noop publisher, which says so loudly. A broker that cannot be reached never leads to it.
 func newPublisher(cfg config.Config, log *zap.Logger) (relay.Publisher, error) {
 	switch {
+	case cfg.UsesFailover():
+		return newPair(cfg, log)
 	case cfg.UsesNATS():
-		if cfg.UsesRedis() {
-			log.Warn("the section redis is not used: Redis as the fallback of NATS does not exist yet; events wait in Postgres while NATS is away",
-				zap.String("redis.host", cfg.Redis.Host), zap.String("redis.stream", cfg.Redis.Stream))
-		}
 		return jetstream.New(cfg.MQ, log)
 	case cfg.UsesRedis():
 		return redisstream.New(cfg.Redis, log)
 	}
 	return noop.New(log), nil
+}
+
+// newPair returns the publisher of NATS with Redis as its fallback.
+func newPair(cfg config.Config, log *zap.Logger) (relay.Publisher, error) {
+	primary, err := jetstream.New(cfg.MQ, log)
+	if err != nil {
+		return nil, err
+	}
+	fallback, err := redisstream.New(cfg.Redis, log)
+	if err != nil {
+		return nil, err
+	}
+	return failover.New(cfg.Failover, primary, fallback, log)
+}
+
+// standIn is a publisher whose fallback can stand in from the start.
+type standIn interface {
+	StartOnFallback(ctx context.Context, cause error) error
 }
 
 // connector is a publisher with a broker to connect to before the first event.
@@ -35,13 +52,19 @@ type connector interface {
 }
 
 // connect makes the first connection to the broker. One that is away is no error: the publisher has logged it and keeps trying, and
-// events wait in Postgres. One that must be set up differently is.
-func connect(ctx context.Context, publisher relay.Publisher, settings *config.Settings) error {
+// events wait in Postgres, or go to the fallback. One that must be set up differently is.
+func connect(ctx context.Context, publisher relay.Publisher, settings *config.Settings, log *zap.Logger) error {
 	broker, ok := publisher.(connector)
 	if !ok {
 		return nil
 	}
 	err := broker.Connect(ctx)
+	if pair, ok := publisher.(standIn); ok && errors.Is(err, relay.ErrUnavailable) && ctx.Err() == nil {
+		log.Warn("failed to connect NATS, trying Redis Stream", zap.Error(err))
+		// Redis alone does not decide about the start: NATS may be back before it is set up properly.
+		_ = pair.StartOnFallback(ctx, err)
+		return ctx.Err()
+	}
 	if !errors.Is(err, relay.ErrMisconfigured) {
 		return ctx.Err()
 	}

@@ -64,7 +64,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	server.start(engine, registry)
 
 	// The broker: a stream that cannot take the events ends the start, a server that is away does not.
-	if err := connect(ctx, publisher, d.settings); err != nil {
+	if err := connect(ctx, publisher, d.settings, d.log); err != nil {
 		return err
 	}
 	return engine.Run(ctx)

@@ -17,10 +17,13 @@ type ledger struct {
 	log       *zap.Logger
 }
 
-// openLedger returns the configured broker. It changes nothing there: a stream that is missing stays missing.
+// openLedger returns the configured broker, of two the primary. It changes nothing there: a stream that is missing stays missing.
 func openLedger(settings *config.Settings) (*ledger, error) {
 	cfg := settings.Config
 	cfg.MQ.CreateStream = false
+	if cfg.UsesFailover() {
+		cfg.Redis.Host = ""
+	}
 	log := zap.NewNop() // what goes wrong is in the errors
 	publisher, err := newPublisher(cfg, log)
 	if err != nil {

@@ -57,7 +57,7 @@ func TestConnectForgivesABrokerThatIsAway(t *testing.T) {
 	t.Parallel()
 	settings := settingsWith(t, "OUTBOX_MQ_NATS_URL=nats://relay:hunter2@n1")
 	for _, err := range []error{nil, fmt.Errorf("gone: %w", relay.ErrUnavailable), context.DeadlineExceeded, errors.New("odd")} {
-		require.NoError(t, connect(t.Context(), brokenBroker{err: err}, settings))
+		require.NoError(t, connect(t.Context(), brokenBroker{err: err}, settings, quietLog()))
 	}
 }
 
@@ -69,14 +69,14 @@ func TestConnectRefusesABrokerThatMustBeChanged(t *testing.T) {
 		what: "the broker cannot take the events", cause: cause,
 		value: "mq.nats_url is nats://relay:[hidden]@n1 (OUTBOX_MQ_NATS_URL)",
 		next:  "change the broker or the section mq as the cause says, then start again",
-	}, connect(t.Context(), brokenBroker{err: cause}, settings))
+	}, connect(t.Context(), brokenBroker{err: cause}, settings, quietLog()))
 }
 
 func TestConnectEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := connect(ctx, brokenBroker{err: context.Canceled}, settingsWith(t))
+	err := connect(ctx, brokenBroker{err: context.Canceled}, settingsWith(t), quietLog())
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -102,14 +102,14 @@ func TestRedisWithoutNATSIsTheBroker(t *testing.T) {
 	require.NoError(t, publisher.Close(t.Context()))
 
 	cause := fmt.Errorf("no right: %w", relay.ErrMisconfigured)
-	err = connect(t.Context(), brokenBroker{err: cause}, settingsWith(t, "OUTBOX_REDIS_HOST=cache"))
+	err = connect(t.Context(), brokenBroker{err: cause}, settingsWith(t, "OUTBOX_REDIS_HOST=cache"), quietLog())
 	f := (*failure)(nil)
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, "redis.host is cache (OUTBOX_REDIS_HOST)", f.value)
 	require.Contains(t, f.next, "section redis")
 }
 
-func TestRedisBesideNATSIsNotUsedAndThatIsSaid(t *testing.T) {
+func TestRedisBesideNATSIsItsFallback(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := newLogger(config.DefaultLog(), &out)
@@ -119,8 +119,8 @@ func TestRedisBesideNATSIsNotUsedAndThatIsSaid(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "jetstream", publisher.Name())
 	require.NoError(t, publisher.Close(t.Context()))
-	require.Contains(t, out.String(), "the section redis is not used")
-	require.NotContains(t, out.String(), "hunter2")
+	require.Implements(t, (*relay.Switcher)(nil), publisher)
+	require.Empty(t, out.String())
 }
 
 func TestNoopIsChosenLoudly(t *testing.T) {

@@ -50,6 +50,9 @@ func (t table) relay(r relayView) {
 	t.row("relay", "%s for %s, at %s", s.State, since(s.Since), r.URL)
 	t.row("ready", "%s", readiness(s))
 	t.row("broker", "%s %s for %s%s", s.Broker.Name, s.Broker.State, since(s.Broker.Since), colon(s.Broker.Error))
+	if f := s.Failover; f != nil {
+		t.row("failover", "%s", standing(f))
+	}
 	t.row("published", "%s, %d of them known to the broker already", count(int64(s.Published), "event"), s.Duplicates)
 	t.row("sent again", "%d", s.Retried)
 	t.row("now dead", "%d since the relay started", s.DeadLetters)
@@ -61,6 +64,15 @@ func (t table) relay(r relayView) {
 	for _, warning := range s.Warnings {
 		t.row("warning", "%s", warning)
 	}
+}
+
+// standing says which of two brokers is used.
+func standing(f *relay.FailoverStatus) string {
+	used := "primary " + f.Primary
+	if f.OnFallback {
+		used = fmt.Sprintf("fallback %s in place of %s", f.Fallback, f.Primary)
+	}
+	return fmt.Sprintf("%s for %s%s", used, since(f.Since), colon(f.Reason))
 }
 
 // held says which keys wait for a person.

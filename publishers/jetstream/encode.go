@@ -17,7 +17,11 @@ const (
 	headerKey     = "Outbox-Key"
 	headerCreated = "Outbox-Created-At"
 	headerSeq     = "Outbox-Seq"
+	headerRehomed = "Outbox-Rehomed" // only events that a fallback got first have it
 )
+
+// rehomed is the value of headerRehomed.
+var rehomed = []string{"true"}
 
 // createdLayout is RFC 3339 in UTC with six digits of a second, always. secondLayout is the part of it before them.
 const (
@@ -79,6 +83,9 @@ func (e *encoder) encode(event *relay.Event, reply string) *nats.Msg {
 	} else {
 		delete(e.msg.Header, headerKey)
 	}
+	if event.Rehomed {
+		e.msg.Header[headerRehomed], e.own = rehomed, true // the next event may not have it
+	}
 	for name, value := range event.Headers {
 		if !reserved(name) {
 			e.msg.Header[name] = []string{value}
@@ -122,6 +129,9 @@ func wireSize(event *relay.Event) (headers, total int) {
 	headers = fixed + digits(event.ID)
 	if event.Key != "" {
 		headers += len(headerKey) + perLine + len(textproto.TrimString(event.Key))
+	}
+	if event.Rehomed {
+		headers += len(headerRehomed) + perLine + len(rehomed[0])
 	}
 	for name, value := range event.Headers {
 		if !reserved(name) {

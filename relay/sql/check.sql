@@ -16,6 +16,9 @@ select ns.oid is not null and has_schema_privilege(ns.oid, 'usage')             
             and has_table_privilege(positions.oid, 'select')
             and has_table_privilege(positions.oid, 'insert')
             and has_table_privilege(positions.oid, 'delete')
+            and (rehomes.oid is null or has_table_privilege(rehomes.oid, 'select')
+                and has_table_privilege(rehomes.oid, 'insert')
+                and has_table_privilege(rehomes.oid, 'delete'))
             and has_table_privilege(control.oid, 'select')                        as may_write_receipts,
        held_keys.oid is null or has_table_privilege(held_keys.oid, 'select')
             and has_table_privilege(held_keys.oid, 'insert')                      as may_hold_keys,
@@ -39,5 +42,6 @@ left join pg_catalog.pg_class     as version      on version.relnamespace = ns.o
 left join pg_catalog.pg_class     as sequence     on sequence.relnamespace = ns.oid     and sequence.relname = 'events_id_seq'
 left join pg_catalog.pg_class     as receipts     on receipts.relnamespace = ns.oid     and receipts.relname = 'receipts'
 left join pg_catalog.pg_class     as positions    on positions.relnamespace = ns.oid    and positions.relname = 'positions'
+left join pg_catalog.pg_class     as rehomes      on rehomes.relnamespace = ns.oid      and rehomes.relname = 'rehomes'
 left join pg_catalog.pg_class     as control      on control.relnamespace = ns.oid      and control.relname = 'control'
 left join pg_catalog.pg_class     as held_keys    on held_keys.relnamespace = ns.oid    and held_keys.relname = 'held_keys'

@@ -1,8 +1,9 @@
 -- Receipts behind id $1 that are older than $2 go, and their rows with them: up to about $3 events. Together, for a row without
 -- its receipt would be published again, and a receipt without its rows would cover ids that may be drawn again after a restore.
+-- Receipts of broker $4 stay whatever their age: those events are still to be published to another one. Empty means no broker.
 with oldest as (
     select id, events, settled_at, sum(events) over (order by id) - events as events_before
-    from (select id, events, settled_at from outbox.receipts where id > $1::bigint order by id limit 256) as first_receipts
+    from (select id, events, settled_at from outbox.receipts where id > $1::bigint and broker <> $4::text order by id limit 256) as first_receipts
 ), due as (
     select receipt.id, receipt.ids, receipt.events
     from outbox.receipts as receipt

@@ -42,11 +42,14 @@ func healthz(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, 
 
 func readyz(source StatusSource) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		if s := source.Status(); !s.Ready {
+		switch s := source.Status(); {
+		case !s.Ready:
 			answer(w, http.StatusServiceUnavailable, "not ready: "+s.NotReady)
-			return
+		case s.Failover != nil && s.Failover.OnFallback:
+			answer(w, http.StatusOK, "ready, on the fallback "+s.Failover.Fallback)
+		default:
+			answer(w, http.StatusOK, "ready")
 		}
-		answer(w, http.StatusOK, "ready")
 	}
 }
 
