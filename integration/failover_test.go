@@ -171,6 +171,7 @@ func TestRedisStandsInForJetStream(t *testing.T) {
 				require.Equal(t, http.StatusOK, code)
 				require.Equal(t, "ready, on the fallback redis\n", body)
 				p.await(false)
+				<-time.After(2 * time.Second) // JetStream works for a while
 			}
 			stopGame()
 			p.requireRehomed()
@@ -194,6 +195,48 @@ func TestRedisStandsInForJetStream(t *testing.T) {
 			p.stop()
 		})
 	}
+}
+
+// TestEventsWithoutAnAnswerAtTheSwitch cuts the relay off from a JetStream that has stored events and whose answers are on their way.
+// They go to Redis, and JetStream must not get them again.
+func TestEventsWithoutAnAnswerAtTheSwitch(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, harness.Redis(t), "in-doubt", "OUTBOX_MQ_DUPLICATE_WINDOW=1s")
+	route := harness.StartProxy(t, p.nats.URL)
+	p.env = append(p.env, "OUTBOX_MQ_NATS_URL="+route.URL)
+	p.start()
+	p.await(false)
+	stopGame := p.g.start(t, 3)
+	inDoubt := 0
+	for round := 0; inDoubt == 0; round++ {
+		require.Less(t, round, 15, "every event was answered")
+		route.Delay(200 * time.Millisecond)
+		before := p.s.count()
+		require.Eventually(t, func() bool { return p.s.count() > before }, 30*time.Second, 10*time.Millisecond)
+		pauseAtRandom(400 * time.Millisecond)
+		route.Cut()
+		p.await(true)
+		var receipted int
+		require.NoError(t, p.db.Pool.QueryRow(t.Context(),
+			"select coalesce(sum(events), 0) from outbox.receipts where broker = 'jetstream'").Scan(&receipted))
+		inDoubt = p.s.count() - receipted
+		p.requireFallbackHas()
+		route.Restore()
+		p.await(false)
+	}
+	stopGame()
+	p.requireRehomed()
+	p.g.requireWhole(t, p.s.moves(t))
+	marked, unmarked := p.rehomed(), 0
+	_, inRedis := p.redis.read(t)
+	for _, id := range inRedis {
+		if !marked[id] {
+			unmarked++
+		}
+	}
+	require.GreaterOrEqual(t, unmarked, inDoubt)
+	t.Logf("%d events without an answer", inDoubt)
+	p.stop()
 }
 
 // TestAFlappingJetStreamIsNotLeft lets it come and go faster than failover.after.
