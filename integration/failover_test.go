@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -171,6 +172,7 @@ func TestRedisStandsInForJetStream(t *testing.T) {
 				require.Equal(t, http.StatusOK, code)
 				require.Equal(t, "ready, on the fallback redis\n", body)
 				p.await(false)
+				<-time.After(2 * time.Second) // JetStream works for a while
 			}
 			stopGame()
 			p.requireRehomed()
@@ -194,6 +196,41 @@ func TestRedisStandsInForJetStream(t *testing.T) {
 			p.stop()
 		})
 	}
+}
+
+// TestEventsWithoutAnAnswerAtTheSwitch cuts the relay off from a JetStream that has stored events and whose answers are on their way.
+// They go to Redis, and JetStream must not get them again.
+func TestEventsWithoutAnAnswerAtTheSwitch(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, harness.Redis(t), "in-doubt", "OUTBOX_MQ_DUPLICATE_WINDOW=1s")
+	route := harness.StartProxy(t, p.nats.URL)
+	p.env = append(p.env, "OUTBOX_MQ_NATS_URL="+route.URL)
+	p.start()
+	p.await(false)
+	stopGame := p.g.start(t, 3)
+	inDoubt := 0
+	for round := 0; inDoubt == 0; round++ {
+		require.Less(t, round, 15, "every event was answered")
+		route.Delay(200 * time.Millisecond)
+		before := p.s.count()
+		require.Eventually(t, func() bool { return p.s.count() > before }, 30*time.Second, 10*time.Millisecond)
+		pauseAtRandom(400 * time.Millisecond)
+		route.Cut()
+		p.await(true)
+		var receipted int
+		require.NoError(t, p.db.Pool.QueryRow(t.Context(),
+			"select coalesce(sum(events), 0) from outbox.receipts where broker = 'jetstream'").Scan(&receipted))
+		inDoubt = p.s.count() - receipted
+		p.requireFallbackHas()
+		route.Restore()
+		p.await(false)
+	}
+	stopGame()
+	p.requireRehomed()
+	p.g.requireWhole(t, p.s.moves(t))
+	p.stop()
+	require.Contains(t, p.output.String(), fmt.Sprintf(`"found":%d,`, inDoubt), "they were found in JetStream")
+	t.Logf("%d events without an answer", inDoubt)
 }
 
 // TestAFlappingJetStreamIsNotLeft lets it come and go faster than failover.after.

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -398,19 +399,25 @@ func TestALaneThatEndsInADeadLetterHoldsItsKey(t *testing.T) {
 	require.True(t, b.held.has("a"))
 }
 
-// TestALostStreamEndsTheSession publishes nothing more, for everything has to be read again.
+// TestALostStreamEndsTheSession publishes nothing more, for everything has to be read again; so does a change of the broker. Neither
+// spends an attempt of an event that was alone in its call.
 func TestALostStreamEndsTheSession(t *testing.T) {
 	t.Parallel()
-	events := []Event{event(1, "a"), event(2, "a")}
-	b := newBench(t, events, func(events []Event) ([]Outcome, error) {
-		return make([]Outcome, len(events)), ErrRewound
-	})
-	in := make(chan batch, 1)
-	in <- batch{page: page{events: events}, flight: newFlight(events)}
-	err := b.dispatcher.run(t.Context(), t.Context(), in)
-	require.ErrorIs(t, err, errAgain)
-	require.ErrorIs(t, err, ErrRewound)
-	require.Len(t, b.publisher.calls, 1)
+	for _, cause := range []error{ErrRewound, ErrSwitched} {
+		for _, events := range [][]Event{{event(1, "a"), event(2, "a")}, {event(1, "a")}} {
+			b := newBench(t, events, func(events []Event) ([]Outcome, error) {
+				return make([]Outcome, len(events)), fmt.Errorf("no: %w", cause)
+			})
+			b.size = len(events)
+			in := make(chan batch, 1)
+			in <- batch{page: page{events: events}, flight: newFlight(events)}
+			err := b.dispatcher.run(t.Context(), t.Context(), in)
+			require.ErrorIs(t, err, errAgain)
+			require.ErrorIs(t, err, cause)
+			require.Len(t, b.publisher.calls, 1)
+			require.True(t, b.lanes.empty())
+		}
+	}
 }
 
 // TestDoubtEndsTheSessionBeforeTheBrokerForgets is about an outage that is longer than the stream remembers what it stored: sent

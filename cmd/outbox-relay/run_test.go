@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,34 @@ func TestConnectForgivesABrokerThatIsAway(t *testing.T) {
 	for _, err := range []error{nil, fmt.Errorf("gone: %w", relay.ErrUnavailable), context.DeadlineExceeded, errors.New("odd")} {
 		require.NoError(t, connect(t.Context(), brokenBroker{err: err}, settings, quietLog()))
 	}
+}
+
+// brokenPair is a publisher whose primary is away, with a fallback.
+type brokenPair struct {
+	brokenBroker
+	started error // what its fallback was started for
+}
+
+func (p *brokenPair) StartOnFallback(_ context.Context, cause error) error {
+	p.started = cause
+	return relay.ErrMisconfigured // does not end the start
+}
+
+func TestConnectBeginsOnTheFallbackWhereThePrimaryIsAway(t *testing.T) {
+	t.Parallel()
+	away := fmt.Errorf("gone: %w", relay.ErrUnavailable)
+	for _, tc := range []struct{ err, started error }{{away, away}, {nil, nil}} {
+		var out bytes.Buffer
+		log, err := newLogger(config.DefaultLog(), &out)
+		require.NoError(t, err)
+		pair := &brokenPair{brokenBroker: brokenBroker{err: tc.err}}
+		require.NoError(t, connect(t.Context(), pair, settingsWith(t), log))
+		require.Equal(t, tc.started, pair.started)
+		require.Equal(t, tc.started != nil, strings.Contains(out.String(), `"message":"failed to connect NATS, trying Redis Stream"`))
+	}
+	pair := &brokenPair{brokenBroker: brokenBroker{err: fmt.Errorf("sealed: %w", relay.ErrMisconfigured)}}
+	require.Error(t, connect(t.Context(), pair, settingsWith(t, "OUTBOX_MQ_NATS_URL=nats://n"), quietLog()))
+	require.NoError(t, pair.started, "a primary that must be changed ends the start")
 }
 
 func TestConnectRefusesABrokerThatMustBeChanged(t *testing.T) {

@@ -98,6 +98,21 @@ relay         none answers at http://r (refused)
 	}
 }
 
+func TestStatusTableTellsWhichBrokerIsUsed(t *testing.T) {
+	t.Parallel()
+	for want, state := range map[string]relay.FailoverStatus{
+		"failover      primary jetstream for 1m0s\n":                                {},
+		"failover      fallback redis in place of jetstream for 1m0s: it was out\n": {OnFallback: true, Reason: "it was out"},
+	} {
+		s := leading()
+		state.Primary, state.Fallback, state.Since = "jetstream", "redis", time.Now().Add(-time.Minute)
+		s.Failover = &state
+		var out bytes.Buffer
+		require.NoError(t, writeTable(&out, overview{Backlog: &relay.Backlog{}, Relay: relayView{Status: &s}}))
+		require.Contains(t, out.String(), want)
+	}
+}
+
 func TestSeconds(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[float64]string{0: "0s", 0.0004: "0s", 0.25: "250ms", 3.14159: "3.14s", 3725.9: "1h2m6s"} {

@@ -29,6 +29,9 @@ func TestEncode(t *testing.T) {
 		"Outbox-Created-At": {"2026-01-02T02:04:05.060000Z"}, "Outbox-Seq": {"42"}, "X-Own": {"1"}, "Natsy": {"stays"},
 	}, msg.Header)
 
+	again := relay.Event{ID: 42, Subject: "game.x", CreatedAt: time.Unix(0, 0), Rehomed: true}
+	require.Equal(t, []string{"true"}, e.encode(&again, "").Header["Outbox-Rehomed"])
+
 	bare := relay.Event{ID: 43, Subject: "game.y", CreatedAt: time.Unix(0, 0)}
 	require.Equal(t, nats.Header{
 		"Nats-Msg-Id": {"00000000-0000-0000-0000-000000000000"}, "Outbox-Created-At": {"1970-01-01T00:00:00.000000Z"}, "Outbox-Seq": {"43"},
@@ -54,6 +57,7 @@ func TestWireSizeIsWhatTheClientWrites(t *testing.T) {
 		{ID: 1},
 		{ID: 1_234_567_890_123, Key: "玩家", Payload: make([]byte, 1000)},
 		{ID: -5, Key: " outer spaces ", Headers: map[string]string{"A": "b", "C": "\t d ", "Nats-X": "gone", "E": ""}},
+		{ID: 6, Rehomed: true},
 		{ID: 7, CreatedAt: time.Now(), Headers: map[string]string{"X": strings.Repeat("y", 5000)}},
 	} {
 		msg := newEncoder().encode(&event, "reply")

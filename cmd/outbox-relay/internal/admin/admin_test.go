@@ -41,7 +41,10 @@ func TestProbes(t *testing.T) {
 		ready  int
 		body   string
 	}{
-		"ready":  {relay.Status{Ready: true}, http.StatusOK, "ready\n"},
+		"ready":   {relay.Status{Ready: true}, http.StatusOK, "ready\n"},
+		"primary": {relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis"}}, http.StatusOK, "ready\n"},
+		"fallback": {relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis", OnFallback: true}}, http.StatusOK,
+			"ready, on the fallback redis\n"},
 		"outage": {relay.Status{NotReady: "the broker is away"}, http.StatusServiceUnavailable, "not ready: the broker is away\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
