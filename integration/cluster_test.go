@@ -18,7 +18,7 @@ func TestOrderThroughLeaderChanges(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
 			cluster := harness.StartNATSCluster(t, 3, version)
-			s := newStream(cluster.URL, "replicated")
+			s := newStream(t, cluster.URL, "replicated")
 			g := newGame(t, db, 30, s.subject)
 			p := newProcess(t, db.URL, s, "OUTBOX_MQ_REPLICAS=3", "OUTBOX_MQ_PUBLISH_TIMEOUT=2s")
 			p.start()

@@ -17,7 +17,7 @@ import (
 func TestACommittedRowReachesTheStream(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "letter")
+	s := newStream(t, harness.NATS(t), "letter")
 	startRelay(t, db.URL, s.publisher(t), nil)
 
 	var eventID string
@@ -73,7 +73,7 @@ func TestAPoisonEventDelaysNobody(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
 	server := harness.StartNATS(t, harness.NATSOptions{Config: "max_payload: 64KB"})
-	s := newStream(server.URL, "poison")
+	s := newStream(t, server.URL, "poison")
 	r := startRelay(t, db.URL, s.publisher(t), nil)
 
 	events := []outbox.Event{
@@ -102,7 +102,7 @@ func TestAPoisonEventDelaysNobody(t *testing.T) {
 func TestAnEventWithoutAStreamDelaysItsKeyOnly(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "lonely")
+	s := newStream(t, harness.NATS(t), "lonely")
 	r := startRelay(t, db.URL, s.publisher(t), func(c *relay.Config) { c.BackoffMax = 100 * time.Millisecond })
 	require.NoError(t, outbox.Publish(t.Context(), db.Pool,
 		outbox.Raw{Subject: "nowhere.a", Key: "lost", Payload: []byte("x")},

@@ -119,7 +119,7 @@ func (p *process) requireReady() {
 func TestKillNine(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "killed")
+	s := newStream(t, harness.NATS(t), "killed")
 	g := newGame(t, db, 30, s.subject)
 	p := newProcess(t, db.URL, s)
 	end := time.Now().Add(20 * time.Second)
@@ -148,7 +148,7 @@ func TestTheBrokerIsDownForAMinute(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
 	server := harness.StartNATS(t, harness.NATSOptions{})
-	s := newStream(server.URL, "outage")
+	s := newStream(t, server.URL, "outage")
 	g := newGame(t, db, 30, s.subject)
 	p := newProcess(t, db.URL, s)
 	p.start()
@@ -184,7 +184,7 @@ func TestARelayStartsInAnOutage(t *testing.T) {
 	db := harness.Postgres(t)
 	server := harness.StartNATS(t, harness.NATSOptions{})
 	server.Stop()
-	s := newStream(server.URL, "early")
+	s := newStream(t, server.URL, "early")
 	p := newProcess(t, db.URL, s)
 	p.start()
 	publishOne(t, db, s.subject+".x")
@@ -200,7 +200,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	t.Parallel()
 	server := harness.StartPostgres(t, harness.PostgresOptions{})
 	db := server.Database(t)
-	s := newStream(harness.NATS(t), "database")
+	s := newStream(t, harness.NATS(t), "database")
 	g := newGame(t, db, 30, s.subject)
 	g.rough = true
 	p := newProcess(t, db.URL, s)
@@ -224,7 +224,7 @@ func TestPostgresGoesAway(t *testing.T) {
 func TestTheNetworkIsCut(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "network")
+	s := newStream(t, harness.NATS(t), "network")
 	toDatabase, toBroker := harness.StartProxy(t, db.URL), harness.StartProxy(t, s.url)
 	proxied := s
 	proxied.url = toBroker.URL
@@ -252,7 +252,7 @@ func TestAStopIsCleanAndBounded(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
 	server := harness.StartNATS(t, harness.NATSOptions{})
-	s := newStream(server.URL, "stopped")
+	s := newStream(t, server.URL, "stopped")
 	g := newGame(t, db, 30, s.subject)
 	p := newProcess(t, db.URL, s, "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=3s")
 	for range 3 {
@@ -285,7 +285,7 @@ func total(counts map[string]int) (sum int) {
 // TestPeakMemory drains a backlog of large events with the program itself.
 func TestPeakMemory(t *testing.T) {
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "peak")
+	s := newStream(t, harness.NATS(t), "peak")
 	_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, payload)
 		select 'peak.large', decode(repeat('00', 1000000), 'hex') from generate_series(1, 300)`)
 	require.NoError(t, err)
@@ -311,7 +311,7 @@ func TestAnIdleRelayNoticesADeadBroker(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
 	server := harness.StartNATS(t, harness.NATSOptions{})
-	p := newProcess(t, db.URL, newStream(server.URL, "idle"))
+	p := newProcess(t, db.URL, newStream(t, server.URL, "idle"))
 	p.start()
 	p.requireReady()
 	server.Kill()

@@ -27,7 +27,7 @@ func TestTheStreamLosesItsData(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
 			server := harness.StartNATS(t, harness.NATSOptions{})
-			s := newStream(server.URL, "lossy")
+			s := newStream(t, server.URL, "lossy")
 			g := newGame(t, db, 30, s.subject)
 			publisher := s.publisher(t)
 			r, stop := runRelay(t, db.URL, publisher, nil)
@@ -72,7 +72,7 @@ func TestALossIsOnlyReported(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
 			server := harness.StartNATS(t, harness.NATSOptions{})
-			s := newStream(server.URL, "reported")
+			s := newStream(t, server.URL, "reported")
 			r := startRelay(t, db.URL, s.publisher(t), func(c *relay.Config) { c.Heal = heal })
 			for range 5 {
 				publishOne(t, db, s.subject+".old")
@@ -99,7 +99,7 @@ func TestALossIsOnlyReported(t *testing.T) {
 func TestAStreamIsRecreated(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "recreated")
+	s := newStream(t, harness.NATS(t), "recreated")
 	g := newGame(t, db, 30, s.subject)
 	startRelay(t, db.URL, s.publisher(t), nil)
 	g.run(t, 4, time.Second)
@@ -115,7 +115,7 @@ func TestAStreamIsRecreated(t *testing.T) {
 func TestAPurgeByHandIsHealed(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "emptied")
+	s := newStream(t, harness.NATS(t), "emptied")
 	s.window = shortWindow
 	r := startRelay(t, db.URL, s.publisher(t), nil)
 	for range 5 {
@@ -141,7 +141,7 @@ func TestWhatStreamsRemoveByThemselvesIsNoLoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
-			s := newStream(harness.NATS(t), "limited-"+strings.ReplaceAll(name, " ", "-"))
+			s := newStream(t, harness.NATS(t), "limited-"+strings.ReplaceAll(name, " ", "-"))
 			s.window = shortWindow
 			admin := s.admin(t)
 			cfg := natsjs.StreamConfig{Name: s.name, Subjects: []string{s.subject + ".>"}, Duplicates: shortWindow, AllowBatchPublish: true}
@@ -182,7 +182,7 @@ func TestAStandbyIsPromotedThatHasLostItsTail(t *testing.T) {
 	t.Parallel()
 	pair := harness.StartPostgresPair(t)
 	db := pair.Primary.Database(t)
-	s := newStream(harness.NATS(t), "promoted")
+	s := newStream(t, harness.NATS(t), "promoted")
 	p := newProcess(t, pair.URL(db), s)
 	p.start()
 	p.requireReady()

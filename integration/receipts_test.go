@@ -25,7 +25,7 @@ func TestACrashLongerThanTheDuplicateWindow(t *testing.T) {
 		t.Run("retention "+retention, func(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
-			s := newStream(harness.NATS(t), "forgotten-"+retention)
+			s := newStream(t, harness.NATS(t), "forgotten-"+retention)
 			g := newGame(t, db, 30, s.subject)
 			p := newProcess(t, db.URL, s, "OUTBOX_MQ_DUPLICATE_WINDOW="+shortWindow.String(), "OUTBOX_RELAY_RETENTION="+retention)
 			p.start()
@@ -65,7 +65,7 @@ func TestACrashLongerThanTheDuplicateWindow(t *testing.T) {
 func TestKillNineWithoutDedup(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "no-dedup")
+	s := newStream(t, harness.NATS(t), "no-dedup")
 	g := newGame(t, db, 30, s.subject)
 	p := newProcess(t, db.URL, s, "OUTBOX_MQ_DUPLICATE_WINDOW="+shortWindow.String())
 	stopGame := g.start(t, 4)
@@ -89,7 +89,7 @@ func TestKillNineWithoutDedup(t *testing.T) {
 func TestReceiptsAreFewAndExact(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "exact")
+	s := newStream(t, harness.NATS(t), "exact")
 	startRelay(t, db.URL, s.publisher(t), nil)
 	for range 100 { // each is seen alone
 		before := s.count()
@@ -126,7 +126,7 @@ func TestReceiptsAreFewAndExact(t *testing.T) {
 func TestThePurgeKeepsUp(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "purged")
+	s := newStream(t, harness.NATS(t), "purged")
 	g := newGame(t, db, 30, s.subject)
 	r := startRelay(t, db.URL, s.publisher(t), func(c *relay.Config) { c.Retention = time.Second })
 	g.run(t, 8, 8*time.Second)
@@ -163,7 +163,7 @@ func TestPurgeYieldsToALock(t *testing.T) {
 func TestRetainedRowsAreNotReadAgain(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)
-	s := newStream(harness.NATS(t), "retained")
+	s := newStream(t, harness.NATS(t), "retained")
 	_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, payload) select 'retained.x', '' from generate_series(1, 100000)`)
 	require.NoError(t, err)
 	_, stop := runRelay(t, db.URL, s.publisher(t), nil)
@@ -202,7 +202,7 @@ func TestAnOutageLongerThanTheDuplicateWindow(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
 			server := harness.StartNATS(t, harness.NATSOptions{Version: version})
-			s := newStream(server.URL, "outlasted")
+			s := newStream(t, server.URL, "outlasted")
 			s.window = shortWindow
 			startRelay(t, db.URL, s.publisher(t), nil)
 			const events = 60_000

@@ -79,8 +79,20 @@ type stream struct {
 	window             time.Duration // duplicate window; 0 for the default
 }
 
-// newStream names a stream; the relay's publisher creates it. Its subjects begin with subject.
-func newStream(url, name string) stream {
+// newStream names a stream; the relay's publisher creates it. Its subjects begin with subject. It is removed when the test ends, so
+// that the test can be run again.
+func newStream(t testing.TB, url, name string) stream {
+	t.Helper()
+	t.Cleanup(func() {
+		nc, err := nats.Connect(url, nats.Timeout(time.Second))
+		if err != nil {
+			return // a server of the test's own, which goes away with the test
+		}
+		defer nc.Close()
+		js, err := natsjs.New(nc, natsjs.WithDefaultTimeout(time.Second))
+		require.NoError(t, err)
+		_ = js.DeleteStream(context.Background(), name) // there may be none
+	})
 	return stream{url: url, name: name, subject: name}
 }
 

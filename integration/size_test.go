@@ -38,7 +38,7 @@ type sized struct {
 func newSized(t *testing.T, settings map[string]string) sized {
 	t.Helper()
 	server := harness.StartPostgres(t, harness.PostgresOptions{Settings: settings})
-	return sized{db: server.Database(t), stream: newStream(harness.StartNATS(t, harness.NATSOptions{}).URL, "sized")}
+	return sized{db: server.Database(t), stream: newStream(t, harness.StartNATS(t, harness.NATSOptions{}).URL, "sized")}
 }
 
 // fill empties everything and writes events of 256 bytes, of one thousand keys. One in poison, if that is not 0, is larger than the

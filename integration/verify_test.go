@@ -36,7 +36,7 @@ var beds atomic.Int64
 func newBed(t *testing.T, change func(*jetstream.Config)) *bed {
 	t.Helper()
 	b := &bed{db: harness.Postgres(t), server: harness.NATS(t)}
-	b.stream = newStream(b.server, fmt.Sprintf("bed_%d", beds.Add(1)))
+	b.stream = newStream(t, b.server, fmt.Sprintf("bed_%d", beds.Add(1)))
 	cfg := b.stream.config()
 	if change != nil {
 		change(&cfg)
