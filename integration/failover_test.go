@@ -67,7 +67,7 @@ func (r standby) read(t testing.TB) (moves []move, ids []string) {
 func newPair(t testing.TB, redisURL, name string, settings ...string) *pair {
 	t.Helper()
 	db, server := harness.Postgres(t), harness.StartNATS(t, harness.NATSOptions{})
-	s, r := newStream(t, server.URL, name), newStandby(t, redisURL, "fallback:"+name)
+	s, r := newStream(t, server.URL, name), newStandby(t, redisURL, fmt.Sprintf("fallback:%s:%d", name, time.Now().UnixNano()))
 	env := append(r.env(), "OUTBOX_FAILOVER_AFTER=1s", "OUTBOX_FAILOVER_FAILBACK_AFTER=2s", "OUTBOX_MQ_CONNECT_TIMEOUT=1s",
 		"OUTBOX_MQ_PUBLISH_TIMEOUT=1s", "OUTBOX_RELAY_BACKOFF_MAX=1s")
 	return &pair{
