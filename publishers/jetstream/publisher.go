@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gameoutbox/relay/publishers/internal/trouble"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -20,7 +21,7 @@ type Publisher struct {
 
 	gate    chan struct{} // held while connecting and while looking at the stream; it guards the next three
 	session *session      // nil before the first connection
-	trouble trouble
+	trouble trouble.Trouble
 	attempt attempt
 
 	baseline  baseline
@@ -55,7 +56,7 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, gate: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	p := &Publisher{cfg: cfg, log: log, gate: make(chan struct{}, 1), changed: make(chan struct{}, 1), trouble: trouble.Trouble{Name: "NATS JetStream"}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
 }
@@ -148,7 +149,7 @@ func (p *Publisher) ready(ctx context.Context) (*link, error) {
 		return nil, ctx.Err()
 	}
 	p.attempt = attempt{err: err, at: time.Now()}
-	p.trouble.note(p.log, err)
+	p.trouble.Note(p.log, err, p.attempt.at)
 	return l, err
 }
 

@@ -3,16 +3,12 @@ package jetstream
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gameoutbox/relay/relay"
 )
@@ -47,7 +43,7 @@ func TestAnIdleRelayHealsAndSaysSo(t *testing.T) {
 		require.Contains(t, err.Error(), strings.TrimPrefix(cfg.NATSURL, "nats://"))
 		require.Contains(t, err.Error(), "connection refused")
 	}
-	require.Len(t, logged(logs, "NATS JetStream is not ready; events wait in Postgres"), 1, "the same trouble is logged once")
+	require.Len(t, logged(logs, "NATS JetStream is not ready; nothing is lost, events wait"), 1, "the same trouble is logged once")
 	s.start()
 	require.Eventually(t, func() bool { return len(logged(logs, connectedText)) == 1 }, patience, 10*time.Millisecond)
 	require.Eventually(t, func() bool { return len(logged(logs, "NATS JetStream is ready again")) == 1 }, patience, 10*time.Millisecond)
@@ -288,25 +284,4 @@ func TestAnotherOpenBatch(t *testing.T) {
 	outcomes, err := p.Publish(t.Context(), events)
 	require.NoError(t, err)
 	requireStored(t, outcomes, 0, len(events)-1)
-}
-
-func TestTroubleIsLoggedWhenItChangesAndNowAndThen(t *testing.T) {
-	t.Parallel()
-	core, logs := observer.New(zap.DebugLevel)
-	log := zap.New(core)
-	var tr trouble
-	count := func() int { return logs.FilterLevelExact(zapcore.WarnLevel).Len() }
-	tr.note(log, nil)
-	require.Zero(t, logs.Len())
-	tr.note(log, errors.New("a"))
-	tr.note(log, errors.New("a"))
-	require.Equal(t, 1, count())
-	tr.note(log, errors.New("b"))
-	require.Equal(t, 2, count())
-	tr.loggedAt = time.Now().Add(-2 * troubleEvery)
-	tr.note(log, errors.New("b"))
-	require.Equal(t, 3, count())
-	tr.note(log, nil)
-	tr.note(log, nil)
-	require.Len(t, logged(logs, "NATS JetStream is ready again"), 1)
 }

@@ -2,16 +2,12 @@ package redisstream
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gameoutbox/relay/integration/harness"
 	"github.com/gameoutbox/relay/relay"
@@ -19,7 +15,7 @@ import (
 
 const (
 	readyAgain = "Redis Stream is ready again"
-	notReady   = "Redis Stream is not ready; events wait in Postgres"
+	notReady   = "Redis Stream is not ready; nothing is lost, events wait"
 )
 
 func throughProxy(t *testing.T) (Config, *harness.Proxy) {
@@ -190,25 +186,4 @@ func TestConnectDuringPublish(t *testing.T) {
 		publish(t, p, testEvents(500, 7))
 	}
 	<-over
-}
-
-func TestTroubleIsLoggedWhenItChangesAndNowAndThen(t *testing.T) {
-	t.Parallel()
-	core, logs := observer.New(zap.DebugLevel)
-	log := zap.New(core)
-	var tr trouble
-	count := func() int { return logs.FilterLevelExact(zapcore.WarnLevel).Len() }
-	tr.note(log, nil)
-	require.Zero(t, logs.Len())
-	tr.note(log, errors.New("a"))
-	tr.note(log, errors.New("a"))
-	require.Equal(t, 1, count())
-	tr.note(log, errors.New("b"))
-	require.Equal(t, 2, count())
-	tr.loggedAt = time.Now().Add(-2 * troubleEvery)
-	tr.note(log, errors.New("b"))
-	require.Equal(t, 3, count())
-	tr.note(log, nil)
-	tr.note(log, nil)
-	require.Len(t, logged(logs, readyAgain), 1)
 }

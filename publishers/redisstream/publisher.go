@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gameoutbox/relay/publishers/internal/trouble"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -19,7 +20,7 @@ type Publisher struct {
 
 	gate    chan struct{} // held while looking at the server; it guards the next three
 	session *session      // nil before the first look
-	trouble trouble
+	trouble trouble.Trouble
 	attempt attempt
 
 	baseline baseline
@@ -53,7 +54,7 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, gate: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	p := &Publisher{cfg: cfg, log: log, gate: make(chan struct{}, 1), changed: make(chan struct{}, 1), trouble: trouble.Trouble{Name: "Redis Stream"}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
 }
@@ -166,7 +167,7 @@ func (p *Publisher) reach(ctx context.Context) (*session, error) {
 		return nil, ended(ctx)
 	}
 	p.attempt = attempt{err: err, at: time.Now()}
-	p.trouble.note(p.log, err)
+	p.trouble.Note(p.log, err, p.attempt.at)
 	if err != nil {
 		p.notify()
 		return nil, err

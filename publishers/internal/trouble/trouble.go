@@ -1,0 +1,39 @@
+// Package trouble logs why a publisher has no way to its stream: at once when the reason changes, else now and then, and how long it
+// lasted when it is over.
+package trouble
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Every is how often a trouble that stays the same is logged.
+const Every = time.Minute
+
+// Trouble is that of one publisher. Its zero value, with a name, is none.
+type Trouble struct {
+	Name string // of the broker, for the log: "NATS JetStream"
+
+	text     string
+	since    time.Time
+	loggedAt time.Time
+}
+
+// Note takes how the last attempt went, at a moment; err is nil if it went well.
+func (t *Trouble) Note(log *zap.Logger, err error, now time.Time) {
+	switch {
+	case err == nil && t.text == "":
+		return
+	case err == nil:
+		log.Info(t.Name+" is ready again", zap.Duration("after", now.Sub(t.since)))
+		*t = Trouble{Name: t.Name}
+		return
+	case t.text == "":
+		t.since = now
+	case t.text == err.Error() && now.Sub(t.loggedAt) < Every:
+		return
+	}
+	t.text, t.loggedAt = err.Error(), now
+	log.Warn(t.Name+" is not ready; nothing is lost, events wait", zap.Error(err))
+}
