@@ -48,7 +48,7 @@ func (s sized) fill(t *testing.T, events, poison int) {
 	_, err := s.db.Pool.Exec(t.Context(), "truncate outbox.events, outbox.receipts, outbox.positions, outbox.dead_letters")
 	require.NoError(t, err)
 	_, err = s.db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
-		select 'sized.x', (i % 1000)::text, decode(repeat('ab', case when $2 > 0 and i % $2 = 0 then 4096 else 256 end), 'hex')
+		select 'sized.x', (i % 1000)::text, decode(repeat('ab', case when $2 > 0 and i % $2 = 0 then 1024 else 256 end), 'hex')
 		from generate_series(1, $1::int) as i`, events, poison)
 	require.NoError(t, err)
 	_, err = s.db.Pool.Exec(t.Context(), "vacuum analyze outbox.events")
@@ -56,7 +56,7 @@ func (s sized) fill(t *testing.T, events, poison int) {
 	admin := s.stream.admin(t)
 	_ = admin.DeleteStream(t.Context(), s.stream.name) // there may be none
 	_, err = admin.CreateStream(t.Context(), natsjs.StreamConfig{
-		Name: s.stream.name, Subjects: []string{s.stream.subject + ".>"}, AllowBatchPublish: true, MaxMsgSize: 2048,
+		Name: s.stream.name, Subjects: []string{s.stream.subject + ".>"}, AllowBatchPublish: true, MaxMsgSize: 1024,
 	})
 	require.NoError(t, err)
 }
