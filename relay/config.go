@@ -59,7 +59,7 @@ const (
 // DefaultConfig returns the settings that the relay has when nobody sets any.
 func DefaultConfig() Config {
 	return Config{
-		BatchEvents:     4096,
+		BatchEvents:     16384,
 		BatchBytes:      4 << 20,
 		PollInterval:    100 * time.Millisecond,
 		SweepInterval:   time.Minute,
