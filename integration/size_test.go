@@ -129,6 +129,20 @@ func TestSizeSnapshot(t *testing.T) {
 	t.Logf("retention %v / retention 0: ratio %.2f", kept, rates[fmt.Sprint(kept, false)]/rates[fmt.Sprint(deleted, false)])
 }
 
+// TestSizePurge drains for longer than the retention, so that the purge has as much to do as the publishing.
+func TestSizePurge(t *testing.T) {
+	events := atSize(20_000, 1_000_000)
+	s := newSized(t, nil)
+	rates := map[time.Duration]float64{}
+	for _, retention := range []time.Duration{0, time.Second} {
+		s.fill(t, events, 0)
+		rates[retention] = s.drain(t, retention, events, 0)
+		t.Logf("retention %v: %.0f a second; %d of %d rows were left to purge at the end", retention, rates[retention],
+			rowCount(t, s.db.Pool, "outbox.events"), events)
+	}
+	t.Logf("%d events, with the purge at work / retention 0: ratio %.2f", events, rates[time.Second]/rates[0])
+}
+
 // holdSnapshot keeps dead rows from being removed until release is called.
 func (s sized) holdSnapshot(t *testing.T) (release func()) {
 	t.Helper()
