@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,50 +98,73 @@ func TestSizePoison(t *testing.T) {
 	dead := good / 10
 	s := newSized(t, nil)
 	retention := relay.DefaultConfig().Retention
-	s.fill(t, good, 0)
-	without := s.drain(t, retention, good, 0)
-	s.fill(t, good+dead, 11)
-	with := s.drain(t, retention, good, dead)
-	require.Equal(t, dead, rowCount(t, s.db.Pool, "outbox.dead_letters"))
-	t.Logf("%d good events: %.0f a second, and %.0f among %d poison events: ratio %.2f", good, without, with, dead, with/without)
+	var without, with []float64
+	for range passes() {
+		s.fill(t, good, 0)
+		without = append(without, s.drain(t, retention, good, 0))
+		s.fill(t, good+dead, 11)
+		with = append(with, s.drain(t, retention, good, dead))
+		require.Equal(t, dead, rowCount(t, s.db.Pool, "outbox.dead_letters"))
+	}
+	t.Logf("%d good events alone: %s; among %d poison events: %s; ratio %.2f", good, rates(without), dead, rates(with),
+		median(with)/median(without))
+}
+
+// passes is how often each rate is measured, in turn: the machine is never quite quiet.
+func passes() int { return atSize(1, 3) }
+
+func rates(seen []float64) string {
+	return fmt.Sprintf("%.0f a second (median of %.0f)", median(seen), seen)
+}
+
+func median(seen []float64) float64 {
+	sorted := slices.Sorted(slices.Values(seen))
+	return sorted[len(sorted)/2]
 }
 
 // TestSizeSnapshot drains beside a transaction that keeps a snapshot from before the first event, with and without retention.
 func TestSizeSnapshot(t *testing.T) {
 	events := atSize(20_000, 2_000_000)
 	s := newSized(t, nil)
-	rates := map[string]float64{}
-	for _, retention := range []time.Duration{relay.DefaultConfig().Retention, 0} {
-		for _, held := range []bool{false, true} {
+	type situation struct {
+		retention time.Duration
+		held      bool
+	}
+	seen := map[situation][]float64{}
+	kept, deleted := relay.DefaultConfig().Retention, time.Duration(0)
+	for range passes() {
+		for _, at := range []situation{{kept, false}, {kept, true}, {deleted, false}, {deleted, true}} {
 			s.fill(t, events, 0)
 			release := func() {}
-			if held {
+			if at.held {
 				release = s.holdSnapshot(t)
 			}
-			rates[fmt.Sprint(retention, held)] = s.drain(t, retention, events, 0)
+			seen[at] = append(seen[at], s.drain(t, at.retention, events, 0))
 			release()
 		}
 	}
-	kept, deleted := relay.DefaultConfig().Retention, time.Duration(0)
-	t.Logf("%d events, retention %v: %.0f a second, beside a snapshot %.0f: ratio %.2f", events, kept,
-		rates[fmt.Sprint(kept, false)], rates[fmt.Sprint(kept, true)], rates[fmt.Sprint(kept, true)]/rates[fmt.Sprint(kept, false)])
-	t.Logf("%d events, retention 0: %.0f a second, beside a snapshot %.0f: ratio %.2f", events,
-		rates[fmt.Sprint(deleted, false)], rates[fmt.Sprint(deleted, true)], rates[fmt.Sprint(deleted, true)]/rates[fmt.Sprint(deleted, false)])
-	t.Logf("retention %v / retention 0: ratio %.2f", kept, rates[fmt.Sprint(kept, false)]/rates[fmt.Sprint(deleted, false)])
+	for _, retention := range []time.Duration{kept, deleted} {
+		alone, beside := seen[situation{retention, false}], seen[situation{retention, true}]
+		t.Logf("%d events, retention %v: %s; beside a snapshot: %s; ratio %.2f", events, retention, rates(alone), rates(beside),
+			median(beside)/median(alone))
+	}
+	t.Logf("retention %v / retention 0: ratio %.2f", kept, median(seen[situation{kept, false}])/median(seen[situation{deleted, false}]))
 }
 
 // TestSizePurge drains for longer than the retention, so that the purge has as much to do as the publishing.
 func TestSizePurge(t *testing.T) {
 	events := atSize(20_000, 1_000_000)
 	s := newSized(t, nil)
-	rates := map[time.Duration]float64{}
-	for _, retention := range []time.Duration{0, time.Second} {
+	var deleted, purged []float64
+	for range passes() {
 		s.fill(t, events, 0)
-		rates[retention] = s.drain(t, retention, events, 0)
-		t.Logf("retention %v: %.0f a second; %d of %d rows were left to purge at the end", retention, rates[retention],
-			rowCount(t, s.db.Pool, "outbox.events"), events)
+		deleted = append(deleted, s.drain(t, 0, events, 0))
+		s.fill(t, events, 0)
+		purged = append(purged, s.drain(t, time.Second, events, 0))
+		t.Logf("%d of %d rows were left to purge at the end", rowCount(t, s.db.Pool, "outbox.events"), events)
 	}
-	t.Logf("%d events, with the purge at work / retention 0: ratio %.2f", events, rates[time.Second]/rates[0])
+	t.Logf("%d events, retention 0: %s; with the purge at work: %s; ratio %.2f", events, rates(deleted), rates(purged),
+		median(purged)/median(deleted))
 }
 
 // holdSnapshot keeps dead rows from being removed until release is called.

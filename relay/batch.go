@@ -42,6 +42,9 @@ func newDeadLetter(event identity, from *flight, reason Reason, cause error, fai
 	}
 }
 
+// size returns about how many bytes of memory a dead letter takes.
+func (d *deadLetter) size() int { return 128 + len(d.text) }
+
 // settlement is the news that the publish loop has for the settle loop.
 type settlement struct {
 	stored   []identity

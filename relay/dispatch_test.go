@@ -71,6 +71,7 @@ type bench struct {
 	*dispatcher
 	publisher *script
 	settler   *settler
+	burier    *burier
 	table     map[int64]Event
 	mu        sync.Mutex
 	settled   []int64
@@ -96,7 +97,8 @@ func newBench(t *testing.T, events []Event, answers ...func([]Event) ([]Outcome,
 		cfg: cfg, publisher: b.publisher, track: track, metrics: m, clock: &clock{}, out: out, reread: b.reread,
 		lanes: newLanes(parked, cfg.newLaneBackoff), held: newHeldKeys(nil), size: cfg.BatchEvents, backoff: cfg.newBackoff(time.Millisecond),
 	}
-	b.settler = &settler{track: track, parked: parked, backoff: cfg.newBackoff(time.Millisecond), write: b.settle, move: b.move}
+	b.settler = &settler{track: track, parked: parked, backoff: cfg.newBackoff(time.Millisecond), write: b.settle}
+	b.burier = &burier{track: track, parked: parked, move: b.move, behind: func() bool { return false }}
 	return b
 }
 
@@ -144,14 +146,18 @@ func (b *bench) run(t *testing.T, batches ...[]Event) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	in := make(chan batch)
-	settlements := make(chan settlement, 16)
-	b.out = settlements
+	settlements, dead := make(chan settlement, 16), make(chan []deadLetter)
+	b.out, b.settler.dead = settlements, dead
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		defer close(settlements)
 		assert.NoError(t, b.dispatcher.run(ctx, ctx, in))
 	})
-	wait.Go(func() { assert.NoError(t, b.settler.run(context.WithoutCancel(ctx), settlements)) })
+	wait.Go(func() {
+		defer close(dead)
+		assert.NoError(t, b.settler.run(context.WithoutCancel(ctx), settlements))
+	})
+	wait.Go(func() { b.burier.run(context.WithoutCancel(ctx), dead) })
 	var flights []*flight
 	for i, events := range batches {
 		if b.before != nil {

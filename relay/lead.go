@@ -171,9 +171,11 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	}
 	batches := make(chan batch)
 	settlements := make(chan settlement, 16)
+	dead := make(chan []deadLetter, 16)
 	dispatch := r.newDispatcher(parked, held, settlements, read.rehomed)
 	dispatch.trust = state.DuplicateWindow / 2 // the other half is for clocks, and for the time that a try takes
-	settle := r.newSettler(parked, at, state.Last)
+	settle := r.newSettler(parked, at, state.Last, dead)
+	bury := r.newBurier(parked)
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -185,6 +187,11 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 		return dispatch.run(running, until.publish, batches)
 	})
 	group.Go(func() error {
+		bury.run(until.settle, dead)
+		return nil
+	})
+	group.Go(func() error {
+		defer close(dead)
 		err := settle.run(until.settle, settlements)
 		if err != nil {
 			r.log.Warn("the database did not take everything that the broker has stored; the next relay looks for it in the stream", zap.Error(err))
@@ -207,7 +214,7 @@ func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- sett
 	}
 }
 
-func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64) *settler {
+func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64, dead chan<- []deadLetter) *settler {
 	span := receiptSpan
 	if r.cfg.Retention > 0 {
 		span = min(span, r.cfg.Retention/10)
@@ -216,11 +223,16 @@ func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64) *settler {
 	if r.cfg.Retention == 0 && at.broker != r.rehomes() { // what is to be rehomed is kept
 		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.pool, news) }
 	}
-	hold := r.cfg.AfterDeadLetter == HoldKey
 	return &settler{
-		write: write, place: at, last: last,
-		move:  func(ctx context.Context, dead []deadLetter) error { return buryEvents(ctx, r.pool, dead, hold) },
-		track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
+		write: write, dead: dead, place: at, last: last, track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
+	}
+}
+
+func (r *Relay) newBurier(parked *parkedIDs) *burier {
+	hold := r.cfg.AfterDeadLetter == HoldKey
+	return &burier{
+		move:   func(ctx context.Context, dead []deadLetter) error { return moveDead(ctx, r.pool, dead, hold) },
+		behind: r.behind.Load, track: r.track, parked: parked,
 	}
 }
 
@@ -233,6 +245,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, conn *pgxpool.Conn, 
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
+		r.behind.Store(b.full(read.max))
 		r.metrics.openGaps.Set(float64(read.gaps.len()))
 		if len(b.events) > 0 {
 			if err := hand(ctx, b, conn, out); err != nil {

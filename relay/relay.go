@@ -38,6 +38,7 @@ type Relay struct {
 	version   int64
 	clock     clock
 	low       atomic.Int64 // the least id that may be unsettled
+	behind    atomic.Bool  // whether the last read was as large as it may be
 	parked    atomic.Pointer[parkedIDs]
 	held      atomic.Pointer[heldKeys]
 }

@@ -16,17 +16,15 @@ const (
 	settleLinger = 50 * time.Millisecond
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
 	receiptSpan = 10 * time.Second
-	// maxUnburied is how many dead letters may wait for a database that refuses them before everything waits with them.
-	maxUnburied = 1000
 )
 
 // settler writes outcomes back to Postgres, behind the publish loop. Its context outlives the stop of the relay, so that what
 // the broker acknowledged is not forgotten.
 type settler struct {
-	write   settleFunc                                // settles stored events
-	move    func(context.Context, []deadLetter) error // takes dead letters to their table
-	place   place                                     // where events are stored
-	last    uint64                                    // the last sequence that is settled
+	write   settleFunc          // settles stored events
+	dead    chan<- []deadLetter // to the burier
+	place   place               // where events are stored
+	last    uint64              // the last sequence that is settled
 	track   *tracker
 	parked  *parkedIDs
 	backoff *backoff.ExponentialBackOff
@@ -36,9 +34,7 @@ type settler struct {
 	highest uint64       // the highest sequence of a stored event
 	untold  bool         // the sequence of some is not known
 	origins []settlement // where the stored events came from
-	dead    []deadLetter
-	settled time.Time // when events were last settled
-	buryAt  time.Time // when dead letters that Postgres refused are tried again
+	settled time.Time    // when events were last settled
 }
 
 // settleFunc settles events in the database.
@@ -46,28 +42,14 @@ type settleFunc func(context.Context, acknowledged) error
 
 // run settles until in is closed and everything is written, or until ctx ends.
 func (s *settler) run(ctx context.Context, in <-chan settlement) error {
-	for {
-		select {
-		case next, open := <-in:
-			if !open {
-				return s.flush(ctx)
-			}
-			s.take(next)
-			s.takeMore(ctx, in)
-		case <-s.buryAgain():
-		}
+	for next := range in {
+		s.take(ctx, next)
+		s.takeMore(ctx, in)
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
 	}
-}
-
-// buryAgain returns a channel that wakes the loop for dead letters that were refused; nil, which never does, if none were.
-func (s *settler) buryAgain() <-chan time.Time {
-	if len(s.dead) == 0 {
-		return nil
-	}
-	return time.After(time.Until(s.buryAt))
+	return nil
 }
 
 // takeMore adds what comes until it is time to settle again, so that many small batches become one transaction. The end of in
@@ -79,13 +61,13 @@ func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
 	for !over && len(s.stored) < settleEvents {
 		select { // what is there already comes first
 		case next, open := <-in:
-			over = !s.takeNext(next, open)
+			over = !s.takeNext(ctx, next, open)
 			continue
 		default:
 		}
 		select {
 		case next, open := <-in:
-			over = !s.takeNext(next, open)
+			over = !s.takeNext(ctx, next, open)
 		case <-linger.C:
 			over = true
 		case <-ctx.Done():
@@ -95,17 +77,23 @@ func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
 }
 
 // takeNext takes what came, and reports false at the end, which run finds too.
-func (s *settler) takeNext(next settlement, open bool) bool {
+func (s *settler) takeNext(ctx context.Context, next settlement, open bool) bool {
 	if open {
-		s.take(next)
+		s.take(ctx, next)
 	}
 	return open
 }
 
-func (s *settler) take(next settlement) {
+// take notes what was stored, and passes dead letters on to be buried.
+func (s *settler) take(ctx context.Context, next settlement) {
+	if len(next.dead) > 0 {
+		select {
+		case s.dead <- next.dead:
+		case <-ctx.Done():
+		}
+	}
 	s.stored = append(s.stored, next.stored...)
 	s.origins = append(s.origins, next)
-	s.dead = append(s.dead, next.dead...)
 	s.highest = max(s.highest, next.highest)
 	s.untold = s.untold || next.untold
 	if next.earliest > 0 && (s.first == 0 || next.earliest < s.first) {
@@ -130,7 +118,7 @@ func (s *settler) acknowledged() acknowledged {
 // flush writes what was taken, trying until it is done or ctx ends.
 func (s *settler) flush(ctx context.Context) error {
 	for {
-		err := s.writeAll(ctx)
+		err := s.settle(ctx)
 		if err == nil {
 			s.backoff.Reset()
 			return nil
@@ -139,16 +127,6 @@ func (s *settler) flush(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-func (s *settler) writeAll(ctx context.Context) error {
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	if err := s.bury(ctx); err != nil && len(s.dead) > maxUnburied {
-		return err
-	}
-	return nil
 }
 
 // settle writes that the stored events are acknowledged.
@@ -169,26 +147,6 @@ func (s *settler) settle(ctx context.Context) error {
 		}
 	}
 	s.stored, s.origins = s.stored[:0], s.origins[:0]
-	return nil
-}
-
-// bury moves dead letters out of the table. Those that Postgres refuses hold up nobody: their events stay where they are, and
-// are tried again later.
-func (s *settler) bury(ctx context.Context) error {
-	if len(s.dead) == 0 || time.Now().Before(s.buryAt) {
-		return nil
-	}
-	if err := s.move(ctx, s.dead); err != nil {
-		s.track.databaseFailed("move events to outbox.dead_letters", err)
-		s.buryAt = time.Now().Add(time.Second)
-		return err
-	}
-	s.track.databaseWorks("move events to outbox.dead_letters")
-	s.track.buried(s.dead)
-	for _, each := range s.dead {
-		s.land(each.from, each.id)
-	}
-	s.dead = s.dead[:0]
 	return nil
 }
 

@@ -55,32 +55,6 @@ func TestSettlerGivesUpWhenItsTimeIsOver(t *testing.T) {
 	require.Contains(t, b.track.databaseTrouble(), "connection refused")
 }
 
-func TestDeadLettersThatAreRefusedHoldUpNobody(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, []Event{event(1, ""), event(2, ""), event(3, "")})
-	var refused atomic.Int32
-	b.settler.move = func(ctx context.Context, dead []deadLetter) error {
-		if refused.Add(1) == 1 {
-			return errors.New("permission denied for table dead_letters")
-		}
-		return b.move(ctx, dead)
-	}
-	in := make(chan settlement)
-	done := make(chan error, 1)
-	go func() { done <- b.settler.run(t.Context(), in) }()
-	flying := newFlight([]Event{event(1, ""), event(2, ""), event(3, "")})
-	in <- settlement{dead: []deadLetter{newDeadLetter(identities(1)[0], flying, ReasonRefused, errors.New("bad\x00"), failures{})}, from: flying}
-	in <- settlement{stored: identities(2), from: flying}
-	in <- settlement{stored: identities(3), from: flying}
-	require.Eventually(t, func() bool { return b.rows() == 1 }, 5*time.Second, time.Millisecond, "others are settled meanwhile")
-	require.False(t, flying.landed(), "the sweep must not take the refused one for forgotten")
-	require.Eventually(t, func() bool { return b.rows() == 0 }, 5*time.Second, time.Millisecond, "it is tried again without news")
-	close(in)
-	require.NoError(t, <-done)
-	require.True(t, flying.landed())
-	require.Equal(t, "bad", b.dead[0].text, "Postgres stores no NUL")
-}
-
 func TestDeadLetterTextFitsPostgres(t *testing.T) {
 	t.Parallel()
 	long := slices.Repeat([]byte("é"), maxErrorText) // cut in the middle of a letter

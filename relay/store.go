@@ -161,8 +161,8 @@ func readSweep(ctx context.Context, db Queryer, look []span, max int) ([]swept, 
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[swept])
 }
 
-// buryEvents moves events to outbox.dead_letters. With hold, their keys are held from then on.
-func buryEvents(ctx context.Context, db Queryer, dead []deadLetter, hold bool) error {
+// moveDead moves events to outbox.dead_letters. With hold, their keys are held from then on.
+func moveDead(ctx context.Context, db Queryer, dead []deadLetter, hold bool) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	n := len(dead)
