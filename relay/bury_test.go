@@ -57,7 +57,7 @@ func TestBuryingWaitsWhileThereIsABacklog(t *testing.T) {
 	var moves atomic.Int32
 	b.burier.move = func(ctx context.Context, dead []deadLetter) error {
 		moves.Add(1)
-		time.Sleep(5 * time.Millisecond) // what a statement takes
+		<-time.After(5 * time.Millisecond) // what a statement takes
 		return b.move(ctx, dead)
 	}
 	b.burier.behind = func() bool { return true }
