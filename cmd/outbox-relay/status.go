@@ -22,6 +22,7 @@ const minWatchInterval = 100 * time.Millisecond
 // overview is what the status command knows: what the database says, and what the relay says of itself.
 type overview struct {
 	Backlog *relay.Backlog `json:"backlog,omitempty"` // nil if the database did not tell
+	Lease   *relay.Lease   `json:"lease,omitempty"`   // who leads, by the database; nil if that did not tell
 	Error   string         `json:"error,omitempty"`   // why it did not
 	Relay   relayView      `json:"relay"`
 }
@@ -113,7 +114,7 @@ var errOutput = errors.New("cannot write the status")
 func (s statusView) look(ctx context.Context, pool *pgxpool.Pool, dbErr error) error {
 	seen := overview{Relay: s.askRelay(ctx)}
 	if dbErr == nil {
-		seen.Backlog, dbErr = s.askDatabase(ctx, pool)
+		seen.Backlog, seen.Lease, dbErr = s.askDatabase(ctx, pool)
 	}
 	if ctx.Err() != nil {
 		return nil // interrupted in mid-look: what was not answered means nothing
@@ -127,16 +128,20 @@ func (s statusView) look(ctx context.Context, pool *pgxpool.Pool, dbErr error) e
 	return dbErr
 }
 
-// askDatabase measures the backlog. Where that fails, the checks of a starting relay say why better than an error of SQL does.
-func (s statusView) askDatabase(ctx context.Context, pool *pgxpool.Pool) (*relay.Backlog, error) {
+// askDatabase measures the backlog and asks who leads. Where that fails, the checks of a starting relay say why better than an error
+// of SQL does.
+func (s statusView) askDatabase(ctx context.Context, pool *pgxpool.Pool) (*relay.Backlog, *relay.Lease, error) {
 	backlog, err := relay.ReadBacklog(ctx, pool)
 	if err == nil {
-		return &backlog, nil
+		var lease relay.Lease
+		if lease, err = relay.ReadLease(ctx, pool); err == nil {
+			return &backlog, &lease, nil
+		}
 	}
 	if problem := relay.Check(ctx, pool, migrations.Latest()); problem != nil {
-		return nil, explainCheck(s.settings, problem)
+		return nil, nil, explainCheck(s.settings, problem)
 	}
-	return nil, &failure{what: "cannot measure the backlog", cause: err, value: s.settings.Show("postgres.url")}
+	return nil, nil, &failure{what: "cannot measure the backlog", cause: err, value: s.settings.Show("postgres.url")}
 }
 
 func (s statusView) askRelay(ctx context.Context) relayView {

@@ -31,7 +31,7 @@ func (s fixedStatus) Status() relay.Status { return relay.Status(s) }
 
 func leading() relay.Status {
 	return relay.Status{
-		State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
+		Name: "pod-7/1/x2bcde", State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
 		NotReady:  "the broker does not answer",
 		Broker:    relay.BrokerStatus{Name: "jetstream", State: relay.BrokerUnavailable, Since: time.Now().Add(-time.Minute), Error: "refused"},
 		Published: 1, Duplicates: 2, Retried: 3, DeadLetters: 4, Delayed: 5,
@@ -53,6 +53,7 @@ func TestStatusTable(t *testing.T) {
 lag           1m15s
 dead letters  7
 relay         leading for 1h0m0s, at http://r
+name          pod-7/1/x2bcde
 ready         no: the broker does not answer
 broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
@@ -67,6 +68,7 @@ held          no key
 lag           0s
 dead letters  0
 relay         leading for 1h0m0s, at http://r
+name          pod-7/1/x2bcde
 ready         no: the broker does not answer
 broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
@@ -110,6 +112,24 @@ func TestStatusTableTellsWhichBrokerIsUsed(t *testing.T) {
 		var out bytes.Buffer
 		require.NoError(t, writeTable(&out, overview{Backlog: &relay.Backlog{}, Relay: relayView{Status: &s}}))
 		require.Contains(t, out.String(), want)
+	}
+}
+
+func TestStatusTableTellsWhoLeads(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	until := since.Add(time.Minute)
+	for want, lease := range map[string]relay.Lease{
+		"pod-7/1/x2bcde since 2026-01-02T03:04:05Z, term 3, until 2026-01-02T03:05:05Z unless it is renewed": {
+			Owner: "pod-7/1/x2bcde", Term: 3, Since: since, Until: until, Held: true,
+		},
+		"none: the lease of pod-7/1/x2bcde, term 3, expired at 2026-01-02T03:05:05Z": {Owner: "pod-7/1/x2bcde", Term: 3, Since: since, Until: until},
+		"none: the last one, term 3, gave the lease back at 2026-01-02T03:04:05Z":    {Term: 3, Since: since, Until: since},
+		"none: no relay ever led": {Since: since, Until: since},
+	} {
+		var out bytes.Buffer
+		require.NoError(t, writeTable(&out, overview{Backlog: &relay.Backlog{}, Lease: &lease, Relay: relayView{Error: "none"}}))
+		require.Contains(t, out.String(), "leader        "+want+"\n")
 	}
 }
 
