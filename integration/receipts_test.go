@@ -85,6 +85,35 @@ func TestKillNineWithoutDedup(t *testing.T) {
 	t.Logf("%d events, %d found in the stream by the last relay's log: %v", s.count(), strings.Count(p.output.String(), `"found":`), p.output.Len())
 }
 
+// TestAnEmptiedTableIsNoReceipt puts other events under the ids of those that are published and not settled yet, as somebody does who
+// empties the table and starts its sequence again: they are published too.
+func TestAnEmptiedTableIsNoReceipt(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	s := newStream(t, harness.NATS(t), "emptied")
+	startRelay(t, db.URL, s.publisher(t), nil)
+	publishOne(t, db, s.subject+".before")
+	requireSettled(t, db.Pool)
+	write := func(subject string, events int) {
+		_, err := db.Pool.Exec(t.Context(), "insert into outbox.events (subject, payload) select $1, '' from generate_series(1, $2::int)",
+			s.subject+"."+subject, events)
+		require.NoError(t, err)
+	}
+	lock, err := db.Pool.Begin(t.Context()) // from now on nothing can be settled
+	require.NoError(t, err)
+	defer func() { _ = lock.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = lock.Exec(t.Context(), "lock table outbox.positions in exclusive mode")
+	require.NoError(t, err)
+	write("old", 20)
+	require.Eventually(t, func() bool { return s.count() == 21 }, 20*time.Second, 10*time.Millisecond)
+	_, err = db.Pool.Exec(t.Context(), "delete from outbox.events where id > 1; alter sequence outbox.events_id_seq restart with 2")
+	require.NoError(t, err)
+	write("new", 5)
+	require.NoError(t, lock.Rollback(t.Context()))
+	require.Eventually(t, func() bool { return s.count() == 26 }, 30*time.Second, 10*time.Millisecond, "the new events are lost")
+	requireSettled(t, db.Pool)
+}
+
 // TestReceiptsAreFewAndExact lets a trickle and a flood pass, and compares what the receipts say with the stream.
 func TestReceiptsAreFewAndExact(t *testing.T) {
 	t.Parallel()

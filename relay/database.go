@@ -37,7 +37,7 @@ func onServer(ctx context.Context, l link) (*database, error) {
 	batch.Queue(settingsSQL, nil, nil)
 	results := l.SendBatch(ctx, batch)
 	var started time.Time
-	err := results.QueryRow().Scan(nil, nil, nil, nil, &started)
+	err := results.QueryRow().Scan(nil, nil, nil, nil, nil, &started)
 	if err = errors.Join(err, results.Close()); err != nil {
 		return nil, fmt.Errorf("ask for the server: %w", err)
 	}

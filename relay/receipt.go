@@ -19,7 +19,7 @@ func (r *receipts) write(ctx context.Context, news acknowledged) error {
 	if r.events+len(news.events) > settleEvents || time.Since(r.opened) > r.span {
 		r.open, r.events = 0, 0
 	}
-	receipt, _, err := writeReceipt(ctx, r.db, news, r.open)
+	receipt, err := writeReceipt(ctx, r.db, news, r.open)
 	if err != nil {
 		return err
 	}

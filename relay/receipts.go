@@ -1,12 +1,15 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the statements are files, so that they can be read and tried as they are
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 var (
@@ -14,6 +17,8 @@ var (
 	readReceiptsSQL string
 	//go:embed sql/receipt.sql
 	receiptSQL string
+	//go:embed sql/present.sql
+	presentSQL string
 	//go:embed sql/settle.sql
 	settleSQL string
 	//go:embed sql/purge.sql
@@ -42,9 +47,9 @@ type acknowledged struct {
 }
 
 // columns returns the ids and the event ids as Postgres takes them.
-func (a acknowledged) columns() (ids []int64, eventIDs [][16]byte) {
-	ids, eventIDs = make([]int64, len(a.events)), make([][16]byte, len(a.events))
-	for i, each := range a.events {
+func columns(events []identity) (ids []int64, eventIDs [][16]byte) {
+	ids, eventIDs = make([]int64, len(events)), make([][16]byte, len(events))
+	for i, each := range events {
 		ids[i], eventIDs[i] = each.id, each.eventID
 	}
 	return ids, eventIDs
@@ -54,24 +59,74 @@ func (a acknowledged) columns() (ids []int64, eventIDs [][16]byte) {
 func removeEvents(ctx context.Context, db Queryer, a acknowledged) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	ids, eventIDs := a.columns()
+	ids, eventIDs := columns(a.events)
 	_, err := db.Exec(ctx, settleSQL, ids, eventIDs, a.place.broker, a.place.stream, a.place.incarnation, int64(a.position))
 	return err
 }
 
-// writeReceipt settles events by a receipt. It extends the receipt extend if that is still there. It returns the receipt's id and
-// how many of the events were in the table.
-func writeReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (receipt, events int64, err error) {
+// writeReceipt settles events by a receipt. They are those that this session has read, or that [readPresent] has found. It extends the
+// receipt extend if that is still there, and returns the receipt's id; 0 if none of the events is in the table.
+func writeReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (receipt int64, err error) {
+	for {
+		intact, receipt, err := tryReceipt(ctx, db, a, extend)
+		if err != nil || intact {
+			return receipt, err
+		}
+		if a.events, err = readPresent(ctx, db, a.events); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func tryReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (intact bool, receipt int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	ids, eventIDs := a.columns()
-	rows, err := db.Query(ctx, receiptSQL, ids, eventIDs,
-		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend, int64(a.position))
-	if err != nil {
-		return 0, 0, err
+	slices.SortFunc(a.events, func(a, b identity) int { return cmp.Compare(a.id, b.id) })
+	var first, last identity
+	if len(a.events) > 0 {
+		first, last = a.events[0], a.events[len(a.events)-1]
 	}
-	_, err = pgx.ForEachRow(rows, []any{&receipt, &events}, func() error { return nil })
-	return receipt, events, err
+	rows, err := db.Query(ctx, receiptSQL, multirange(a.events), len(a.events),
+		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend, int64(a.position),
+		first.id, [16]byte(first.eventID), last.id, [16]byte(last.eventID))
+	if err != nil {
+		return false, 0, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&intact, &receipt}, func() error { return nil })
+	return intact, receipt, err
+}
+
+// multirange returns the ids of sorted events.
+func multirange(events []identity) pgtype.Multirange[pgtype.Range[int64]] {
+	ids := pgtype.Multirange[pgtype.Range[int64]]{}
+	for _, each := range events {
+		if last := len(ids) - 1; last >= 0 && ids[last].Upper == each.id {
+			ids[last].Upper++
+			continue
+		}
+		ids = append(ids, pgtype.Range[int64]{
+			Lower: each.id, Upper: each.id + 1, LowerType: pgtype.Inclusive, UpperType: pgtype.Exclusive, Valid: true,
+		})
+	}
+	return ids
+}
+
+// readPresent returns those of some events that are in the table, each once.
+func readPresent(ctx context.Context, db Queryer, events []identity) ([]identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	ids, eventIDs := columns(events)
+	rows, err := db.Query(ctx, presentSQL, ids, eventIDs)
+	if err != nil {
+		return nil, err
+	}
+	var present []identity
+	var each identity
+	_, err = pgx.ForEachRow(rows, []any{&each.id, (*[16]byte)(&each.eventID)}, func() error {
+		present = append(present, each)
+		return nil
+	})
+	return present, err
 }
 
 // readReceipts returns the ids that receipts cover.

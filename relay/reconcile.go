@@ -189,11 +189,14 @@ func (r reconciler) settleFound(ctx context.Context, at place, scan Scan) (read,
 	}
 	chunk := acknowledged{place: at, first: scan.First}
 	flush := func() error {
-		_, n, err := writeReceipt(ctx, r.db, chunk, 0)
+		var err error
+		if chunk.events, err = readPresent(ctx, r.db, chunk.events); err == nil {
+			_, err = writeReceipt(ctx, r.db, chunk, 0)
+		}
 		if err != nil {
 			return &databaseError{err}
 		}
-		settled += n
+		settled += int64(len(chunk.events))
 		chunk.events, chunk.first = chunk.events[:0], chunk.last+1
 		return nil
 	}

@@ -3,8 +3,10 @@
 -- may answer although no connection broke.
 -- The planner is kept on the primary key: its statistics of an outbox are out of date by nature, and a plan that fits an empty table
 -- reads all of one that has grown to millions of rows since. Where only a sequential scan is possible the planner now thinks it very
--- expensive, and would compile the plan for most of a second: hence no jit.
+-- expensive, and would compile the plan for most of a second: hence no jit. A batch of rows is measured in memory, not in a file: by the
+-- defaults those are 16,384 of up to 2 kB, for larger values lie elsewhere.
 select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true),
+       set_config('work_mem', '32MB', true),
        1 / (coalesce(pg_postmaster_start_time() = $1::timestamptz, true)
             and ($2::bigint is null or exists (select from outbox.lease where term = $2::bigint)))::int,
        pg_postmaster_start_time()
