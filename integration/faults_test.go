@@ -101,10 +101,27 @@ func (p *process) get(path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func (p *process) status() (s relay.Status) {
+// status returns what the relay says of its only source; the zero status while nobody listens.
+func (p *process) status() relay.Status {
 	_, body := p.get("/api/v1/status")
-	_ = json.Unmarshal([]byte(body), &s) // the zero status while nobody listens
-	return s
+	return statusOf(body, "default")
+}
+
+// statusOf returns what a relay says of one source; the zero status if it says nothing.
+func statusOf(body, source string) relay.Status {
+	var all struct {
+		Sources []struct {
+			Source string `json:"source"`
+			relay.Status
+		} `json:"sources"`
+	}
+	_ = json.Unmarshal([]byte(body), &all)
+	for _, each := range all.Sources {
+		if each.Source == source {
+			return each.Status
+		}
+	}
+	return relay.Status{}
 }
 
 func (p *process) requireReady() {
