@@ -41,8 +41,7 @@ func (s *Settings) node(k key) *yaml.Node {
 
 // item returns what a source sets itself.
 func (s *Settings) item() *yaml.Node {
-	item := &yaml.Node{Kind: yaml.MappingNode}
-	insert(item, []string{nameKey}, textValue(&s.Source).node())
+	item := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{yamlName(nameKey), textValue(&s.Source).node()}}
 	for _, k := range s.Config.sourceKeys() {
 		if s.own[k.name] {
 			insert(item, strings.Split(k.name, "."), s.node(k))
