@@ -25,6 +25,7 @@ import (
 type process struct {
 	t      testing.TB
 	path   string
+	args   []string // further arguments of run
 	env    []string
 	admin  string
 	output strings.Builder
@@ -42,8 +43,16 @@ func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) 
 // newProcessWith returns a relay whose settings name the broker.
 func newProcessWith(t testing.TB, databaseURL string, settings ...string) *process {
 	t.Helper()
+	p := newIdleProcess(t)
+	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL), settings...)
+	return p
+}
+
+// newIdleProcess returns a relay that is told nothing but where its admin server listens.
+func newIdleProcess(t testing.TB) *process {
+	t.Helper()
 	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
-	p.env = append([]string{"OUTBOX_POSTGRES_URL=" + databaseURL, "OUTBOX_ADMIN_LISTEN=" + p.admin}, settings...)
+	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin}
 	t.Cleanup(p.kill)
 	return p
 }
@@ -58,7 +67,7 @@ func freeAddress(t testing.TB) string {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.CommandContext(context.WithoutCancel(p.t.Context()), p.path, "run")
+	p.cmd = exec.CommandContext(context.WithoutCancel(p.t.Context()), p.path, append([]string{"run"}, p.args...)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(os.Environ(), p.env...), &p.output, &p.output
 	p.cmd.Dir = p.t.TempDir()
 	require.NoError(p.t, p.cmd.Start())

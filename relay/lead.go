@@ -100,6 +100,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 	}
 	r.chooseBroker()
 	r.low.Store(0)
+	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
 	purge := purger{pool: r.pool, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
@@ -113,7 +114,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return r.watchLoop(running, state) })
+		group.Go(func() error { return r.watchLoop(running, at, state) })
 		return r.pipeline(running, until, conn, at, state)
 	})
 	return group.Wait()
@@ -161,7 +162,7 @@ func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, Strea
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
 func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
-	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low)
+	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}

@@ -38,6 +38,7 @@ type Relay struct {
 	version   int64
 	clock     clock
 	low       atomic.Int64 // the least id that may be unsettled
+	landed    atomic.Bool  // no batch is on its way
 	parked    atomic.Pointer[parkedIDs]
 	held      atomic.Pointer[heldKeys]
 }

@@ -1,0 +1,248 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/relay"
+)
+
+// shards are the databases of a sharded game, which share a stream: the ids of their events are the same, and so are their keys.
+type shards struct {
+	server *harness.PostgresServer
+	s      stream
+	names  []string
+	urls   []string // by which the relay reaches them
+	dbs    []*harness.Database
+}
+
+// newShards makes n databases on a server of the test's own, and names a stream.
+func newShards(t testing.TB, n int, name string) *shards {
+	t.Helper()
+	settings := map[string]string{"max_connections": "1000"}
+	f := &shards{
+		server: harness.StartPostgres(t, harness.PostgresOptions{Settings: settings}),
+		s:      newStream(t, harness.StartNATS(t, harness.NATSOptions{}).URL, name),
+	}
+	for i := range n {
+		f.add(t, fmt.Sprintf("s%02d", i))
+	}
+	return f
+}
+
+// add makes one more database.
+func (f *shards) add(t testing.TB, name string) *harness.Database {
+	t.Helper()
+	db := f.server.Database(t)
+	f.names, f.urls, f.dbs = append(f.names, name), append(f.urls, db.URL), append(f.dbs, db)
+	return db
+}
+
+// file writes a configuration of all of them, with more settings for every source, and returns its path.
+func (f *shards) file(t testing.TB, more string) string {
+	t.Helper()
+	var text strings.Builder
+	fmt.Fprintf(&text, "mq: {nats_url: %q, stream_name: %q, subjects: [%q]}\n%s\nsources:\n", f.s.url, f.s.name, f.s.subject+".>", more)
+	for i, name := range f.names {
+		fmt.Fprintf(&text, "  - {name: %s, postgres: {url: %q}}\n", name, f.urls[i])
+	}
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// process returns a relay of all of them.
+func (f *shards) process(t testing.TB, more string) *process {
+	t.Helper()
+	p := newIdleProcess(t)
+	p.args = []string{"--config", f.file(t, more)}
+	return p
+}
+
+// game returns the game of one of them. Its subjects tell it from the others.
+func (f *shards) game(t testing.TB, i int) *game {
+	t.Helper()
+	return newGame(t, f.dbs[i], 6, f.s.subject+"."+f.names[i])
+}
+
+// requireWhole fails unless the stream holds what each game committed.
+func (f *shards) requireWhole(t testing.TB, games []*game) {
+	t.Helper()
+	moves := make(map[string][]move)
+	for _, msg := range f.s.read(t) {
+		var m move
+		require.NoError(t, json.Unmarshal(msg.Data(), &m))
+		of := strings.Split(msg.Subject(), ".")[1]
+		moves[of] = append(moves[of], m)
+	}
+	for i, g := range games {
+		require.NotEmpty(t, moves[f.names[i]], f.names[i])
+		g.requireWhole(t, moves[f.names[i]])
+	}
+}
+
+// requireSettled waits until nothing is left to publish in any of them.
+func (f *shards) requireSettled(t testing.TB) {
+	t.Helper()
+	for _, db := range f.dbs {
+		requireSettled(t, db.Pool)
+	}
+}
+
+// leads returns how many sources a relay leads.
+func (p *process) leads(f *shards) (n int) {
+	_, body := p.get("/api/v1/status")
+	for _, name := range f.names {
+		if statusOf(body, name).State == relay.StateLeading {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSourcesDelayNoOther runs one relay for many databases. One of them does not exist at first, and one cannot be reached for a while.
+func TestSourcesDelayNoOther(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	f := newShards(t, n, "shards")
+	proxy := harness.StartProxy(t, f.urls[3])
+	f.urls[3] = proxy.URL
+	late := len(f.names)
+	f.names, f.urls = append(f.names, "late"), append(f.urls, withDatabase(t, f.urls[0], "late"))
+
+	p := f.process(t, "")
+	p.start()
+	require.Eventually(t, func() bool { return p.leads(f) == n }, 30*time.Second, 20*time.Millisecond)
+	code, body := p.get("/readyz")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, "ready, 12 of 13 sources; not ready: late: cannot connect to Postgres: ")
+
+	games := make([]*game, n)
+	var stops []func()
+	for i := range games {
+		games[i] = f.game(t, i)
+		stops = append(stops, games[i].start(t, 1))
+	}
+	proxy.Cut()
+	require.Eventually(t, func() bool { return waiting(t, f.dbs[3].Pool) > 20 }, 30*time.Second, 20*time.Millisecond)
+	for _, stop := range stops {
+		stop()
+	}
+	for i, db := range f.dbs {
+		if i != 3 {
+			requireSettled(t, db.Pool)
+		}
+	}
+	require.NotZero(t, waiting(t, f.dbs[3].Pool), "the others are settled before its database is back")
+	_, body = p.get("/readyz")
+	require.Contains(t, body, "ready, 11 of 13 sources; not ready: s03: cannot ")
+	proxy.Restore()
+
+	c := cli{program: p.path, env: []string{"HOME=/nonexistent", "OUTBOX_ADMIN_LISTEN=" + p.admin}}
+	file := "--config=" + p.args[1]
+	_, err := f.dbs[0].Pool.Exec(t.Context(), "create database late")
+	require.NoError(t, err)
+	require.Contains(t, c.mustRun(t, "migrate", "up", file, "--source=late"), "applied ")
+	require.Contains(t, c.mustRun(t, "publish", f.s.subject+".late.x", "{}", file, "--source=late"), "-")
+	require.Eventually(t, func() bool {
+		_, body := p.get("/readyz")
+		return body == "ready\n" && p.leads(f) == n+1
+	}, 60*time.Second, 20*time.Millisecond)
+	f.requireSettled(t)
+	require.Eventually(t, func() bool {
+		_, body := p.get("/api/v1/status")
+		return statusOf(body, "late").Published == 1
+	}, 30*time.Second, 20*time.Millisecond)
+
+	f.requireTold(t, p, c, file, late)
+	require.Less(t, p.stop(), 5*time.Second)
+	f.requireWhole(t, games)
+	requireLogged(t, p.output.String(), f.names)
+}
+
+// withDatabase returns the URL of another database of the same server.
+func withDatabase(t testing.TB, databaseURL, name string) string {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	require.NoError(t, err)
+	u.Path = "/" + name
+	return u.String()
+}
+
+// requireTold checks what metrics and commands say of each source.
+func (f *shards) requireTold(t testing.TB, p *process, c cli, file string, late int) {
+	t.Helper()
+	_, metrics := p.get("/metrics")
+	table := c.mustRun(t, "status", file)
+	for _, name := range f.names {
+		require.Contains(t, metrics, fmt.Sprintf("outbox_relay_leading{broker=\"jetstream\",source=%q} 1\n", name))
+		require.Regexp(t, `(?m)^`+name+` +leading +yes +0 +0s +0 +\d+ +jetstream ok$`, table)
+	}
+	require.Regexp(t, `(?m)^relay +leading for `, c.mustRun(t, "status", file, "--source="+f.names[late]))
+	require.Contains(t, c.mustRun(t, "verify", file, "--source="+f.names[1]), "missing       0\n",
+		"what other sources have published to the stream does not confuse it")
+	got := c.run(t, "verify", file)
+	require.Equal(t, 2, got.code)
+	require.Contains(t, got.err, "name one with --source: s00, s01")
+}
+
+// requireLogged fails unless each line that speaks of a relay names its source.
+func requireLogged(t testing.TB, log string, names []string) {
+	t.Helper()
+	seen := map[string]int{}
+	for lines := bufio.NewScanner(strings.NewReader(log)); lines.Scan(); {
+		var line struct{ Message, Source string }
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &line), lines.Text())
+		seen[line.Source]++
+		if strings.HasPrefix(line.Message, "relay is ") || strings.HasPrefix(line.Message, "NATS ") {
+			require.Contains(t, names, line.Source, lines.Text())
+		}
+	}
+	for _, name := range names {
+		require.NotZero(t, seen[name], "no line about %s", name)
+	}
+}
+
+// TestAQuietSourceKeepsUpWithItsStream is about two databases with one stream, of which one writes nothing: whoever leads that one next must
+// not have to read all that the other has published.
+func TestAQuietSourceKeepsUpWithItsStream(t *testing.T) {
+	t.Parallel()
+	busy, quiet := harness.Postgres(t), harness.Postgres(t)
+	s := newStream(t, harness.NATS(t), "keepup")
+	startRelay(t, busy.URL, s.publisher(t), nil)
+	_, stop := runRelay(t, quiet.URL, s.publisher(t), nil)
+	publishOne(t, quiet, "keepup.quiet")
+	requireSettled(t, quiet.Pool)
+	const events = 20_000
+	_, err := busy.Pool.Exec(t.Context(), "insert into outbox.events (subject, payload) select 'keepup.busy', 'x' from generate_series(1, $1)", events)
+	require.NoError(t, err)
+	requireSettled(t, busy.Pool)
+	require.Eventually(t, func() bool { return settledTo(t, quiet) >= events }, 40*time.Second, 100*time.Millisecond)
+	stop()
+
+	publishOne(t, quiet, "keepup.quiet")
+	_, stop = runRelay(t, quiet.URL, s.publisher(t), nil)
+	requireSettled(t, quiet.Pool)
+	stop()
+	require.Equal(t, events+2, s.count())
+}
+
+// settledTo returns up to which sequence the stream is settled for an outbox.
+func settledTo(t testing.TB, db *harness.Database) (last int64) {
+	t.Helper()
+	require.NoError(t, db.Pool.QueryRow(context.WithoutCancel(t.Context()),
+		"select last_sequence from outbox.positions order by id desc limit 1").Scan(&last))
+	return last
+}
