@@ -26,7 +26,7 @@ func (c *Config) brokerKeys() []key {
 		{name: "postgres.url", field: textValue(&postgres.URL), redact: RedactPostgres,
 			help: "Connection string of the database with the outbox, as a URL or as host=... user=... dbname=... Required."},
 		{name: "postgres.max_conns", field: intValue(&postgres.MaxConns),
-			help: "Most connections that the relay opens, 3 to 1000."},
+			help: "Most connections that the relay opens, 4 to 1000. It uses 4 while it leads and 1 while it stands by."},
 	}
 	return slices.Concat(keys, c.natsKeys(), c.redisKeys(), c.failoverKeys())
 }
@@ -67,6 +67,9 @@ func (c *Config) relayKeys() []key {
 		{name: "relay.backoff_min", field: durationValue(&r.BackoffMin), help: "Shortest pause after a failure, at least 1ms."},
 		{name: "relay.backoff_max", field: durationValue(&r.BackoffMax),
 			help: "Longest pause after a failure, at least relay.backoff_min."},
+		{name: "relay.lease", field: durationValue(&r.Lease),
+			help: "For how long the leading relay has the outbox to itself, 1s to 1m. It renews that meanwhile; if it dies, another one takes " +
+				"over within this time and a second."},
 		{name: "relay.shutdown_timeout", field: durationValue(&r.ShutdownTimeout),
 			help: "Longest time that a clean stop may take, at least 100ms."},
 	}

@@ -188,7 +188,7 @@ func (f *shards) requireTold(t testing.TB, p *process, c cli, file string, late 
 	table := c.mustRun(t, "status", file)
 	for _, name := range f.names {
 		require.Contains(t, metrics, fmt.Sprintf("outbox_relay_leading{broker=\"jetstream\",source=%q} 1\n", name))
-		require.Regexp(t, `(?m)^`+name+` +leading +yes +0 +0s +0 +\d+ +jetstream ok$`, table)
+		require.Regexp(t, `(?m)^`+name+` +leading +yes +0 +0s +0 +\d+ +jetstream ok +\S+ +\d+ +\S+Z$`, table)
 	}
 	require.Regexp(t, `(?m)^relay +leading for `, c.mustRun(t, "status", file, "--source="+f.names[late]))
 	require.Contains(t, c.mustRun(t, "verify", file, "--source="+f.names[1]), "missing       0\n",

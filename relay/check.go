@@ -58,7 +58,7 @@ func (e *CheckError) Unwrap() error { return e.Err }
 type checked struct {
 	MayUseSchema, HasEvents, HasVersion                           bool
 	MayReadEvents, MayBuryEvents, MayReadVersion, MayReadSequence bool
-	MayWriteReceipts, MayHoldKeys, HidesRows, HasIndex            bool
+	MayWriteReceipts, MayHoldKeys, MayLead, HidesRows, HasIndex   bool
 	DeleteTrigger                                                 *string
 	SequenceCache                                                 int64
 	Role, Database                                                string
@@ -135,6 +135,8 @@ func (c checked) problem() *CheckError {
 		return lacks("write receipts")
 	case !c.MayHoldKeys:
 		return lacks("hold keys")
+	case !c.MayLead:
+		return lacks("take the lease")
 	case c.HasVersion && !c.MayReadVersion:
 		return lacks("select from outbox.schema_version")
 	case c.SequenceCache != 1:

@@ -33,6 +33,9 @@ type Config struct {
 	// BackoffMin and BackoffMax bound the pause after a failure. It doubles from the one to the other, with jitter.
 	BackoffMin time.Duration `yaml:"backoff_min"`
 	BackoffMax time.Duration `yaml:"backoff_max"`
+	// Lease is for how long the leading relay has the outbox to itself, 1 s to 1 min. It renews that several times meanwhile. A leader that
+	// dies is followed within this time and a second; one that cannot reach the database for nearly this long stops publishing.
+	Lease time.Duration `yaml:"lease"`
 	// ShutdownTimeout bounds a clean stop, 100 ms or more: within it the batch in flight is acknowledged and settled.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 }
@@ -69,6 +72,7 @@ func DefaultConfig() Config {
 		AfterDeadLetter: ContinueKey,
 		BackoffMin:      100 * time.Millisecond,
 		BackoffMax:      30 * time.Second,
+		Lease:           5 * time.Second,
 		ShutdownTimeout: 10 * time.Second,
 	}
 }
@@ -86,6 +90,7 @@ func (c Config) Validate() error {
 	v.Check(c.AfterDeadLetter == ContinueKey || c.AfterDeadLetter == HoldKey, "after_dead_letter", c.AfterDeadLetter, "continue or hold")
 	v.Check(c.BackoffMin >= time.Millisecond, "backoff_min", c.BackoffMin, "1ms or more")
 	v.Check(c.BackoffMax >= c.BackoffMin, "backoff_max", c.BackoffMax, "at least backoff_min")
+	v.Check(c.Lease >= time.Second && c.Lease <= time.Minute, "lease", c.Lease, "1s to 1m")
 	v.Check(c.ShutdownTimeout >= 100*time.Millisecond, "shutdown_timeout", c.ShutdownTimeout, "100ms or more")
 	return v.Err()
 }

@@ -158,6 +158,9 @@ func (d *dispatcher) queueBehind(pending []Event, from *flight) []Event {
 
 // publish calls the publisher, with its answer put into the form that the contract promises.
 func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, error) {
+	if ctx.Err() == nil && !MaySend(ctx) {
+		return make([]Outcome, len(events)), ErrLeaseLost
+	}
 	began := time.Now()
 	outcomes, err := d.publisher.Publish(ctx, events)
 	d.metrics.publishTime.Observe(time.Since(began).Seconds())
@@ -292,6 +295,10 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	if endsSession(err) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
+		return
+	}
+	if errors.Is(err, ErrLeaseLost) {
+		d.again = err
 		return
 	}
 	if ctx.Err() != nil {

@@ -89,7 +89,7 @@ func newBench(t *testing.T, events []Event, answers ...func([]Event) ([]Outcome,
 		b.table[event.ID] = event
 	}
 	m := newMetrics(nil, "script")
-	track := newTracker(zap.NewNop(), m, "script")
+	track := newTracker(zap.NewNop(), m, "test", "script")
 	parked := newParkedIDs()
 	out := make(chan settlement, 16)
 	b.dispatcher = &dispatcher{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,10 +13,10 @@ import (
 )
 
 const (
-	// leaderLock is the advisory lock that the leading relay's session holds: "outbox" in ASCII.
-	leaderLock = 0x6f7574626f78
-	// standbyInterval is how often a standby asks whether it can lead.
+	// standbyInterval is after how long at most a standby asks again whether it can lead; half of it at least.
 	standbyInterval = time.Second
+	// expiryJitter is within how long after the expiry of a lease its standbys ask for it.
+	expiryJitter = 100 * time.Millisecond
 	// pingInterval is how often a session is proved that has nothing to read because the broker takes nothing.
 	pingInterval = 5 * time.Second
 	// readPauseMin is the pause after a look that found nothing, while it is busy. Later the pause is one part in
@@ -27,71 +28,140 @@ const (
 	sweepShare = 100
 )
 
-// lead takes one database session, waits until no other relay leads, and publishes until ctx ends or the session fails.
-// Nothing but the session carries over from one call to the next: the table says what is still to publish.
+// lead waits until this relay has the lease, and publishes under it until ctx ends, the lease is lost or a session fails.
+// Nothing carries over from one call to the next: the table says what is still to publish.
 func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// The session ends with the lead, and its lock with it, even where the server still believes in a dead connection.
-	defer func() {
-		closing, cancel := context.WithTimeout(until.settle, time.Second)
-		defer cancel()
-		_ = conn.Conn().Close(closing)
-		conn.Release()
+	term, err := r.standBy(ctx, conn)
+	if err != nil {
+		hangUp(until, conn)
+		return err
+	}
+	r.track.databaseWorks(leading)
+	r.track.enter(StateLeading)
+
+	led, stopLeading := context.WithCancelCause(ctx)
+	publishing, stopPublishing := context.WithCancelCause(r.tenancy.fence.guard(until.publish))
+	lose := func(err error) {
+		r.track.leaseLost(err)
+		stopLeading(err)
+		stopPublishing(err)
+	}
+	keeping, stopKeeping := context.WithCancel(until.settle) // a lease is kept until what was acknowledged is settled
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		r.tenancy.keep(keeping, conn, term, lose)
 	}()
+	err = r.session(led, deadlines{publish: publishing, settle: until.settle}, term)
+	stopKeeping()
+	<-kept
+	stopPublishing(nil)
+	if led.Err() != nil && ctx.Err() == nil {
+		err = context.Cause(led)
+	}
+	stopLeading(nil)
+	if ctx.Err() != nil || !errors.Is(err, errAgain) { // else the next session is this relay's too
+		r.tenancy.free(until.settle, term)
+	}
+	return err
+}
+
+// hangUp ends a connection that may be of no use any more.
+func hangUp(until deadlines, conn *pgxpool.Conn) {
+	ctx, cancel := context.WithTimeout(until.settle, time.Second)
+	defer cancel()
+	_ = conn.Conn().Close(ctx)
+	conn.Release()
+}
+
+// standBy returns the term of the lease when this relay has it. Meanwhile it uses no other connection than this one.
+func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, err error) {
 	if err := Check(ctx, conn, r.version); err != nil {
+		return 0, err
+	}
+	listening := false
+	for {
+		l, err := r.tenancy.take(ctx, conn)
+		switch {
+		case err != nil:
+			return 0, err
+		case l.Held && listening:
+			_, err = conn.Exec(ctx, "unlisten "+leaseChannel)
+			return l.Term, err
+		case l.Held:
+			return l.Term, nil
+		}
+		r.track.standsBy()
+		if !listening && l.process == conn.Conn().PgConn().PID() { // no pooler in between
+			if _, err := conn.Exec(ctx, "listen "+leaseChannel); err != nil {
+				return 0, fmt.Errorf("listen: %w", err)
+			}
+			listening = true
+			continue // it may have been given back before
+		}
+		if err := awaitLease(ctx, conn, l, listening); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// awaitLease waits until it is time to ask for the lease again: when its owner gives it back, when it expires, and now and then. Many
+// relays that wait do not ask at the same moment.
+func awaitLease(ctx context.Context, conn *pgxpool.Conn, l Lease, listening bool) error {
+	wait := standbyInterval/2 + rand.N(standbyInterval/2)
+	if left := l.Until.Sub(l.now); left > 0 && left < wait {
+		wait = left + rand.N(expiryJitter)
+	}
+	if !listening {
+		if !pause(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	_, err := conn.Conn().WaitForNotification(waiting)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil && waiting.Err() == nil:
+		return fmt.Errorf("wait for the lease: %w", err)
+	}
+	return nil
+}
+
+// session is what a leader does with one database session: it measures from the beginning, purges, makes Postgres and the
+// stream agree, and then publishes.
+func (r *Relay) session(ctx context.Context, until deadlines, term int64) error {
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer hangUp(until, conn)
+	reading, err := onServer(ctx, conn)
+	if err != nil {
 		return err
 	}
-	if err := r.waitForLock(ctx, conn); err != nil {
+	r.db = reading.under(term, r.pool)
+	if err := Check(ctx, reading, r.version); err != nil {
 		return err
 	}
-	warnings, err := Warnings(ctx, conn)
+	warnings, err := Warnings(ctx, reading)
 	if err != nil {
 		return fmt.Errorf("look for oddities: %w", err)
 	}
 	r.track.warned(warnings)
-	r.track.databaseWorks(leading)
-	r.track.enter(StateLeading)
 	r.metrics.sessions.Inc()
-	return r.session(ctx, until, conn)
-}
-
-// waitForLock returns when this session leads.
-func (r *Relay) waitForLock(ctx context.Context, conn *pgxpool.Conn) error {
-	for {
-		got, err := tryLock(ctx, conn)
-		if err != nil {
-			return fmt.Errorf("ask for the lead: %w", err)
-		}
-		if got {
-			return nil
-		}
-		r.track.databaseWorks(leading)
-		r.track.enter(StateStandby)
-		if !pause(ctx, standbyInterval) {
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func tryLock(ctx context.Context, conn *pgxpool.Conn) (got bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	err = conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", int64(leaderLock)).Scan(&got)
-	return got, err
-}
-
-// session is what a leader does with its database session: it measures from the beginning, purges, makes Postgres and the
-// stream agree, and then publishes.
-func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn) error {
 	// The epoch is read before anything that it speaks of.
-	epoch, err := queryOne[int64](ctx, conn, "select coalesce(max(epoch), 0) from outbox.control")
+	epoch, err := queryOne[int64](ctx, reading, "select coalesce(max(epoch), 0) from outbox.control")
 	if err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
-	keys, err := readHeldKeys(ctx, conn)
+	keys, err := readHeldKeys(ctx, reading)
 	if err != nil {
 		return fmt.Errorf("read the held keys: %w", err)
 	}
@@ -103,37 +173,37 @@ func (r *Relay) session(ctx context.Context, until deadlines, conn *pgxpool.Conn
 	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
-	purge := purger{pool: r.pool, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
+	purge := purger{db: r.db, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.measureLoop(running, epoch) })
 	group.Go(func() error { return r.switchLoop(running) })
 	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
 	group.Go(func() error {
-		at, state, err := r.reconcile(running, conn)
+		at, state, err := r.reconcile(running)
 		if err != nil {
 			return err
 		}
 		group.Go(func() error { return r.watchLoop(running, at, state) })
-		return r.pipeline(running, until, conn, at, state)
+		return r.pipeline(running, until, reading, at, state)
 	})
 	return group.Wait()
 }
 
 // reconcile makes Postgres and the stream agree, see [reconciler], and tries until it is done. Meanwhile the session is proved
 // alive.
-func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, StreamState, error) {
+func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 	ledger, ok := r.active.(Ledger)
 	if !ok {
-		return place{broker: r.active.Name()}, StreamState{}, r.rehome(ctx, conn)
+		return place{broker: r.active.Name()}, StreamState{}, r.rehome(ctx)
 	}
 	work := reconciler{
 		ledger: ledger, broker: r.active.Name(), heal: r.cfg.Heal, track: r.track,
-		prepare: func(ctx context.Context) error { return r.rehome(ctx, conn) },
+		db: r.db, prepare: r.rehome,
 	}
 	retry := r.cfg.newBackoff(brokerPauseMax)
 	for {
-		at, state, err := work.run(ctx, conn)
+		at, state, err := work.run(ctx)
 		var database *databaseError
 		switch {
 		case err == nil:
@@ -152,7 +222,7 @@ func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, Strea
 			wait = misconfiguredPause
 		}
 		pause(ctx, wait)
-		if err := prove(ctx, conn); err != nil {
+		if err := r.db.prove(ctx); err != nil {
 			return at, state, fmt.Errorf("prove the session: %w", err)
 		}
 	}
@@ -160,14 +230,14 @@ func (r *Relay) reconcile(ctx context.Context, conn *pgxpool.Conn) (place, Strea
 
 // pipeline runs the loops: read ahead, publish, settle behind. The publish loop takes one batch while the reader holds the
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
-func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Conn, at place, state StreamState) error {
+func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
-	read := newReader(conn, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
+	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}
 	var err error
-	if read.rehomed, err = r.readRehomes(ctx, conn); err != nil {
+	if read.rehomed, err = r.readRehomes(ctx, db); err != nil {
 		return fmt.Errorf("read what is rehomed: %w", err)
 	}
 	batches := make(chan batch)
@@ -179,7 +249,7 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, conn *pgxpool.Con
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		return r.readLoop(running, read, conn, batches)
+		return r.readLoop(running, read, db, batches)
 	})
 	group.Go(func() error {
 		defer close(settlements)
@@ -201,7 +271,7 @@ func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- sett
 	return &dispatcher{
 		cfg: r.cfg, publisher: r.active, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
-			p, err := readIDs(ctx, r.pool, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
+			p, err := readIDs(ctx, r.db, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
 			return markRehomed(p, rehomed), err
 		},
 		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
@@ -213,20 +283,20 @@ func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64) *settler {
 	if r.cfg.Retention > 0 {
 		span = min(span, r.cfg.Retention/10)
 	}
-	write := (&receipts{pool: r.pool, span: span}).write
+	write := (&receipts{db: r.db, span: span}).write
 	if r.cfg.Retention == 0 && at.broker != r.rehomes() { // what is to be rehomed is kept
-		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.pool, news) }
+		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.db, news) }
 	}
 	hold := r.cfg.AfterDeadLetter == HoldKey
 	return &settler{
 		write: write, place: at, last: last,
-		move:  func(ctx context.Context, dead []deadLetter) error { return buryEvents(ctx, r.pool, dead, hold) },
+		move:  func(ctx context.Context, dead []deadLetter) error { return buryEvents(ctx, r.db, dead, hold) },
 		track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 
 // readLoop owns the time of the reader: again at once after a find, pauses that grow with the quiet, a sweep now and then.
-func (r *Relay) readLoop(ctx context.Context, read *reader, conn *pgxpool.Conn, out chan<- batch) error {
+func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, out chan<- batch) error {
 	lastFind := time.Now()
 	nextSweep := time.Now().Add(r.cfg.SweepInterval)
 	for {
@@ -236,7 +306,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, conn *pgxpool.Conn, 
 		}
 		r.metrics.openGaps.Set(float64(read.gaps.len()))
 		if len(b.events) > 0 {
-			if err := hand(ctx, b, conn, out); err != nil {
+			if err := hand(ctx, b, db, out); err != nil {
 				return err
 			}
 			lastFind = time.Now()
@@ -257,8 +327,8 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, conn *pgxpool.Conn, 
 	}
 }
 
-// hand gives a batch to the publish loop. While that takes its time the session is proved alive: the lead depends on it.
-func hand(ctx context.Context, b batch, conn *pgxpool.Conn, out chan<- batch) error {
+// hand gives a batch to the publish loop. While that takes its time the session is proved alive: what was read is true of it alone.
+func hand(ctx context.Context, b batch, db *database, out chan<- batch) error {
 	ticker := time.NewTicker(pingInterval)
 	defer ticker.Stop()
 	for {
@@ -266,19 +336,13 @@ func hand(ctx context.Context, b batch, conn *pgxpool.Conn, out chan<- batch) er
 		case out <- b:
 			return nil
 		case <-ticker.C:
-			if err := prove(ctx, conn); err != nil {
+			if err := db.prove(ctx); err != nil {
 				return fmt.Errorf("prove the session: %w", err)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-}
-
-func prove(ctx context.Context, conn *pgxpool.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	return conn.Ping(ctx)
 }
 
 // sweep runs the safety sweep and returns how long it took.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -39,7 +40,7 @@ func (r *Relay) measure(ctx context.Context, epoch int64) error {
 	w := waiting{low: low, events: heldEvents}
 	var err error
 	if low == 0 { // the reader has not begun: the broker is not ready
-		w, err = waitWithoutReceipt(ctx, r.pool)
+		w, err = waitWithoutReceipt(ctx, r.db)
 	} else {
 		var parked int
 		parked, w.oldest = r.parked.Load().before(low)
@@ -47,11 +48,13 @@ func (r *Relay) measure(ctx context.Context, epoch int64) error {
 	}
 	var m measured
 	if err == nil {
-		m, err = measureBacklog(ctx, r.pool, w)
+		m, err = measureBacklog(ctx, r.db, w)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return nil
+	case errors.Is(err, errAgain):
+		return err
 	case err != nil:
 		r.track.databaseFailed(measuring, err)
 		return nil
@@ -108,7 +111,7 @@ func (r *Relay) watchLoop(ctx context.Context, at place, accepted StreamState) e
 		if !gone || r.cfg.Heal == HealOff {
 			continue
 		}
-		events, err := countLost(ctx, r.pool, lost)
+		events, err := countLost(ctx, r.db, lost)
 		if err == nil && events > 0 && (r.cfg.Heal == HealAuto || r.track.isNewLoss(describePurge(state))) {
 			return fmt.Errorf("%w: %w", errAgain, ErrRewound)
 		}
@@ -123,7 +126,7 @@ func (r *Relay) advance(ctx context.Context, at place, last, settled uint64) uin
 	if last < settled+foreignEvents || !r.isSettled() {
 		return settled
 	}
-	if err := writePosition(ctx, r.pool, at, last); err != nil {
+	if err := writePosition(ctx, r.db, at, last); err != nil {
 		return settled // it costs time alone, and is tried again
 	}
 	return last

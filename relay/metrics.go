@@ -30,6 +30,11 @@ type metrics struct {
 	onFallback  prometheus.Gauge
 	failovers   prometheus.Counter
 	rehomed     prometheus.Counter
+	lease       *prometheus.GaugeVec
+	leaseTerm   prometheus.Gauge
+	leaseSince  prometheus.Gauge
+	leaseUntil  prometheus.Gauge
+	leasesLost  prometheus.Counter
 	publishTime prometheus.Histogram
 	endToEnd    prometheus.Histogram
 }
@@ -75,8 +80,15 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		onFallback:  gauge("failover_active", "1 while the fallback is used."),
 		failovers:   counter("failovers_total", "How often the relay changed from the primary to the fallback."),
 		rehomed:     counter("rehomed_total", "Events that the fallback got first and the primary has now; a consumer of both sees them twice."),
+		leaseTerm:   gauge("lease_term", "Term of the lease, as this relay saw it last; it rises with each relay that takes over."),
+		leaseSince:  gauge("lease_since_seconds", "When the lease was taken or given back, in seconds since 1970 by the database's clock."),
+		leaseUntil:  gauge("lease_until_seconds", "When the lease expires unless it is renewed, in seconds since 1970 by the database's clock."),
+		leasesLost:  counter("leases_lost_total", "How often this relay stopped publishing because it could not prove its lease."),
 		publishTime: seconds("publish_seconds", "Time of one publish call, a batch, until the broker answered."),
 		endToEnd:    seconds("end_to_end_seconds", "Time from an event's insert to its acknowledgement, by the database's clock."),
+		lease: labelled.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "outbox_relay", Name: "lease", Help: "1 for the relay that leads the outbox, as this relay saw it last.",
+		}, []string{"owner"}),
 		buried: labelled.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outbox_relay", Name: "dead_lettered_total", Help: "Events moved to outbox.dead_letters.",
 		}, []string{"reason"}),

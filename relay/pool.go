@@ -10,8 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// MinConns is the least number of connections that [NewPool] can do with: one reads, one settles, one measures.
-const MinConns = 3
+// MinConns is the least number of connections that [NewPool] can do with: one keeps the lease, one reads, one settles, and one measures
+// and purges.
+const MinConns = 4
+
+// maxIdle is after how long an idle connection is closed: what a relay needed while it led, a standby does not keep.
+const maxIdle = 30 * time.Second
 
 // silenceLimit is how long sent bytes may stay unacknowledged by the server's host.
 const silenceLimit = 25 * time.Second
@@ -19,14 +23,11 @@ const silenceLimit = 25 * time.Second
 // connectTimeout bounds the making of one connection.
 const connectTimeout = 5 * time.Second
 
-// planOnlyByIndex keeps the planner on the primary key. Its statistics of an outbox are out of date by nature: a plan
-// made while the table was empty reads all of a table that has grown to millions of rows since. Where only a sequential scan
-// is possible, the planner now thinks it very expensive, and would compile the plan for most of a second: hence jit = off.
-const planOnlyByIndex = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off;"
-
-// noticeDeath makes the server end the session, and free its lock, within half a minute after the relay's host has gone silent.
-// Left to the system's defaults this takes hours, in which no other relay could lead.
-const noticeDeath = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set tcp_user_timeout = 25000"
+// ownSession is what a connection of our own is set to, beside settings.sql, for the statements of people. See there for the planner's
+// part. The rest makes the server end the session within half a minute after the relay's host has gone silent, which takes hours
+// by the system's defaults.
+const ownSession = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; " +
+	"set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set tcp_user_timeout = 25000"
 
 // NewPool returns a pool for a relay, for a connection string as pgx takes it, of at most maxConns connections (at least
 // [MinConns]). It does not connect; the error speaks of the connection string, whose password it does not repeat.
@@ -49,11 +50,25 @@ func NewPool(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, er
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "outbox-relay"
 	}
-	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-		defer cancel()
-		_, err := conn.Exec(ctx, planOnlyByIndex+noticeDeath)
+	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = maxIdle, maxIdle/2
+	// Behind a pooler each transaction may be the work of another session, which knows nothing of what was prepared before.
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	cfg.AfterConnect = setSession
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// setSession sets a connection up unless a pooler lies in between, whose sessions are everybody's: there another process answers than the
+// connection names.
+func setSession(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var process uint32
+	if err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process); err != nil {
 		return err
 	}
-	return pgxpool.NewWithConfig(ctx, cfg)
+	if process != conn.PgConn().PID() {
+		return nil
+	}
+	_, err := conn.Exec(ctx, ownSession)
+	return err
 }

@@ -28,7 +28,8 @@ type Publisher interface {
 	//
 	// Publish may be called again with the same events: the event's EventID is the broker's dedup id, and an event that
 	// was stored before is answered Stored with Duplicate set. When ctx ends, Publish returns soon, with the outcomes
-	// known by then and ctx's error.
+	// known by then and ctx's error. From then on nothing of these events may leave the process: a publisher that has bytes of them in
+	// a buffer asks [MaySend] before each write.
 	Publish(ctx context.Context, events []Event) (outcomes []Outcome, err error)
 
 	// Close gives the connection back. It does not wait for anything that Publish has not waited for. It is

@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -24,7 +22,7 @@ const purging = "purge settled events"
 
 // purger removes receipts and their rows after the retention, and positions that newer ones have replaced.
 type purger struct {
-	pool      *pgxpool.Pool
+	db        *database
 	retention time.Duration
 	keep      string // the broker whose receipts stay until its events are rehomed; empty for none
 	track     *tracker
@@ -65,16 +63,16 @@ func (p *purger) run(ctx context.Context, retry interface {
 // step purges once and returns how many events went.
 func (p *purger) step(ctx context.Context) (int64, error) {
 	if time.Since(p.restarted) > purgeRestart {
-		if err := purgeRehomes(ctx, p.pool); err != nil {
+		if err := purgeRehomes(ctx, p.db); err != nil {
 			return 0, err
 		}
 		p.after, p.position, p.restarted = 0, 0, time.Now()
 	}
 	var err error
-	if p.position, err = purgePositions(ctx, p.pool, p.position, purgePositionsLimit); err != nil {
+	if p.position, err = purgePositions(ctx, p.db, p.position, purgePositionsLimit); err != nil {
 		return 0, err
 	}
-	last, events, err := purgeReceipts(ctx, p.pool, p.after, p.retention, purgeEvents, p.keep)
+	last, events, err := purgeReceipts(ctx, p.db, p.after, p.retention, purgeEvents, p.keep)
 	if err != nil {
 		return 0, err
 	}

@@ -3,14 +3,12 @@ package relay
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // receipts settles events by receipts, which keep the rows until the purge. A trickle of events extends one receipt, up to
 // settleEvents events and receiptSpan.
 type receipts struct {
-	pool   *pgxpool.Pool
+	db     *database
 	span   time.Duration
 	open   int64 // the receipt that may be extended; 0 for none
 	opened time.Time
@@ -21,7 +19,7 @@ func (r *receipts) write(ctx context.Context, news acknowledged) error {
 	if r.events+len(news.events) > settleEvents || time.Since(r.opened) > r.span {
 		r.open, r.events = 0, 0
 	}
-	receipt, _, err := writeReceipt(ctx, r.pool, news, r.open)
+	receipt, _, err := writeReceipt(ctx, r.db, news, r.open)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -25,6 +24,7 @@ var errAgain = errors.New("everything is read again")
 // stream holds behind the settled position gets its receipt, and what the stream has lost loses it.
 type reconciler struct {
 	ledger Ledger
+	db     *database
 	broker string
 	heal   Heal
 	track  *tracker
@@ -34,7 +34,7 @@ type reconciler struct {
 
 // run returns the place to which events go, once Postgres and the stream agree. It accepts the stream's state. Its error is that
 // of the broker, or a [*databaseError].
-func (r reconciler) run(ctx context.Context, conn *pgxpool.Conn) (place, StreamState, error) {
+func (r reconciler) run(ctx context.Context) (place, StreamState, error) {
 	state, err := r.ledger.Inspect(ctx)
 	if err != nil {
 		return place{}, state, err
@@ -43,17 +43,17 @@ func (r reconciler) run(ctx context.Context, conn *pgxpool.Conn) (place, StreamS
 	if err := r.prepare(ctx); err != nil {
 		return at, state, &databaseError{err}
 	}
-	known, found, err := readPosition(ctx, conn, at.broker, at.stream)
+	known, found, err := readPosition(ctx, r.db, at.broker, at.stream)
 	if err != nil {
 		return at, state, &databaseError{err}
 	}
 	if found {
-		if err := r.agree(ctx, conn, at, state, known); err != nil {
+		if err := r.agree(ctx, at, state, known); err != nil {
 			return at, state, err
 		}
 	}
 	// From here on the stream is at least so far. Without this, a crash before the first receipt would leave no trace.
-	if err := writePosition(ctx, conn, at, state.Last); err != nil {
+	if err := writePosition(ctx, r.db, at, state.Last); err != nil {
 		return at, state, &databaseError{err}
 	}
 	r.ledger.Accept(state)
@@ -67,18 +67,18 @@ func (e *databaseError) Error() string { return e.err.Error() }
 func (e *databaseError) Unwrap() error { return e.err }
 
 // agree deals with the difference between a stream and what is known of it.
-func (r reconciler) agree(ctx context.Context, conn *pgxpool.Conn, at place, state StreamState, known position) error {
+func (r reconciler) agree(ctx context.Context, at place, state StreamState, known position) error {
 	before := StreamState{Incarnation: known.incarnation, Last: known.last}
 	if !state.Continues(before) {
 		lost := loss{place: at, after: state.Last}
-		return r.recover(ctx, conn, state, lost, describeRewind(state, known))
+		return r.recover(ctx, state, lost, describeRewind(state, known))
 	}
 	if lost, gone := purgedByHand(at, state); gone {
-		if err := r.recover(ctx, conn, state, lost, describePurge(state)); err != nil {
+		if err := r.recover(ctx, state, lost, describePurge(state)); err != nil {
 			return err
 		}
 	}
-	return r.lookUp(ctx, conn, at, Scan{First: known.last + 1, Last: state.Last})
+	return r.lookUp(ctx, at, Scan{First: known.last + 1, Last: state.Last})
 }
 
 func describeRewind(state StreamState, known position) string {
@@ -112,9 +112,9 @@ func purgedByHand(at place, state StreamState) (loss, bool) {
 
 // recover takes the receipts for lost events back, as far as that is wanted, so that they are published again. What of them
 // the stream holds after all gets its receipt anew.
-func (r reconciler) recover(ctx context.Context, conn *pgxpool.Conn, state StreamState, lost loss, cause string) error {
+func (r reconciler) recover(ctx context.Context, state StreamState, lost loss, cause string) error {
 	if r.heal != HealAuto {
-		events, err := countLost(ctx, conn, lost)
+		events, err := countLost(ctx, r.db, lost)
 		if err != nil {
 			return &databaseError{err}
 		}
@@ -122,7 +122,7 @@ func (r reconciler) recover(ctx context.Context, conn *pgxpool.Conn, state Strea
 		return nil
 	}
 	var v voided
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginFunc(ctx, r.db, func(tx pgx.Tx) (err error) {
 		if v, err = voidReceipts(ctx, tx, lost); err != nil || v.events == 0 {
 			return err
 		}
@@ -136,7 +136,7 @@ func (r reconciler) recover(ctx context.Context, conn *pgxpool.Conn, state Strea
 		return nil // nothing is kept of what was purged, or it was dealt with before
 	}
 	began := time.Now()
-	_, survived, err := r.settleFound(ctx, conn, lost.place, v.scan(state))
+	_, survived, err := r.settleFound(ctx, lost.place, v.scan(state))
 	if err != nil {
 		return err
 	}
@@ -164,12 +164,12 @@ func (v voided) scan(state StreamState) Scan {
 }
 
 // lookUp finds the events that were published and not settled before the lead changed.
-func (r reconciler) lookUp(ctx context.Context, conn *pgxpool.Conn, at place, tail Scan) error {
+func (r reconciler) lookUp(ctx context.Context, at place, tail Scan) error {
 	if tail.First > tail.Last {
 		return nil
 	}
 	began := time.Now()
-	read, settled, err := r.settleFound(ctx, conn, at, tail)
+	read, settled, err := r.settleFound(ctx, at, tail)
 	if err != nil {
 		return err
 	}
@@ -179,17 +179,17 @@ func (r reconciler) lookUp(ctx context.Context, conn *pgxpool.Conn, at place, ta
 
 // settleFound gives a receipt to the events of the table that are found in a part of the stream, and returns how many it read and
 // how many those were. The work is bounded by the part: headers are read, and a chunk of them is in memory.
-func (r reconciler) settleFound(ctx context.Context, conn *pgxpool.Conn, at place, scan Scan) (read, settled int64, err error) {
+func (r reconciler) settleFound(ctx context.Context, at place, scan Scan) (read, settled int64, err error) {
 	if scan.First > scan.Last {
 		return 0, 0, nil
 	}
-	covered, err := readReceipts(ctx, conn)
+	covered, err := readReceipts(ctx, r.db)
 	if err != nil {
 		return 0, 0, &databaseError{err}
 	}
 	chunk := acknowledged{place: at, first: scan.First}
 	flush := func() error {
-		_, n, err := writeReceipt(ctx, conn, chunk, 0)
+		_, n, err := writeReceipt(ctx, r.db, chunk, 0)
 		if err != nil {
 			return &databaseError{err}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 var (
@@ -24,13 +23,13 @@ var (
 // there is no state to lose: a relay that dies in between leaves rows without a receipt.
 //
 // The caller has made sure that the primary answers, so that an outage which begins anew costs no second delivery to the fallback.
-func (r *Relay) rehome(ctx context.Context, conn *pgxpool.Conn) error {
+func (r *Relay) rehome(ctx context.Context) error {
 	if r.rehomes() == "" || r.onFallback() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	events, err := queryOne[int64](ctx, conn, rehomeSQL, r.rehomes())
+	events, err := queryOne[int64](ctx, r.db, rehomeSQL, r.rehomes())
 	if err != nil {
 		return fmt.Errorf("take back the receipts of the fallback: %w", err)
 	}
@@ -41,13 +40,13 @@ func (r *Relay) rehome(ctx context.Context, conn *pgxpool.Conn) error {
 }
 
 // readRehomes returns the ids of the events that the fallback got first. A session that uses the fallback marks none.
-func (r *Relay) readRehomes(ctx context.Context, conn *pgxpool.Conn) ([]span, error) {
+func (r *Relay) readRehomes(ctx context.Context, db Queryer) ([]span, error) {
 	if r.rehomes() == "" || r.onFallback() {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	rows, err := conn.Query(ctx, rehomesSQL)
+	rows, err := db.Query(ctx, rehomesSQL)
 	if err != nil {
 		return nil, err
 	}

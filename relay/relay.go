@@ -13,7 +13,7 @@ import (
 
 // Options are the parts that a relay works with. Pool and Publisher are required.
 type Options struct {
-	// Pool reaches the outbox's database; see [NewPool]. The relay uses up to three of its connections.
+	// Pool reaches the outbox's database; see [NewPool]. The relay uses up to [MinConns] of its connections, and one while it stands by.
 	Pool *pgxpool.Pool
 	// Publisher is the broker. The relay calls Publish from one goroutine, and never Close.
 	Publisher Publisher
@@ -30,8 +30,10 @@ type Relay struct {
 	cfg       Config
 	pool      *pgxpool.Pool
 	publisher Publisher
-	switcher  Switcher  // the publisher, if it stands for two; nil if not
+	switcher  Switcher // the publisher, if it stands for two; nil if not
+	tenancy   *tenancy
 	active    Publisher // the broker of this session; see chooseBroker
+	db        *database // of this session, for what is done beside the reading
 	log       *zap.Logger
 	track     *tracker
 	metrics   *metrics
@@ -60,9 +62,11 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	}
 	m := newMetrics(opts.Registerer, opts.Publisher.Name())
 	switcher, _ := opts.Publisher.(Switcher)
+	owner := newOwner()
+	track := newTracker(log, m, owner, opts.Publisher.Name())
 	return &Relay{
-		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, log: log, metrics: m,
-		track: newTracker(log, m, opts.Publisher.Name()), version: opts.SchemaVersion,
+		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, log: log, metrics: m, track: track,
+		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion,
 	}, nil
 }
 
@@ -90,7 +94,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			break
 		}
 		r.track.enter(StateConnecting)
-		if errors.Is(err, errAgain) {
+		if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
 			r.log.Info("reading the outbox from its beginning", zap.NamedError("cause", err))
 			pause(ctx, r.cfg.BackoffMin)
 			continue

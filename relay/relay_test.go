@@ -35,7 +35,7 @@ func TestNewRefusesMissingParts(t *testing.T) {
 func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.InfoLevel)
-	track := newTracker(zap.New(core), newMetrics(nil, "script"), "script")
+	track := newTracker(zap.New(core), newMetrics(nil, "script"), "test", "script")
 	require.False(t, track.snapshot().Ready)
 
 	track.enter(StateLeading)

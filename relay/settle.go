@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -127,13 +128,17 @@ func (s *settler) acknowledged() acknowledged {
 	return news
 }
 
-// flush writes what was taken, trying until it is done or ctx ends.
+// flush writes what was taken, trying until it is done or ctx ends. It gives up where another server or another leader has the say: the
+// next session finds in the stream what was not written.
 func (s *settler) flush(ctx context.Context) error {
 	for {
 		err := s.writeAll(ctx)
 		if err == nil {
 			s.backoff.Reset()
 			return nil
+		}
+		if errors.Is(err, errAgain) {
+			return err
 		}
 		if !pause(ctx, s.backoff.NextBackOff()) {
 			return context.Cause(ctx)

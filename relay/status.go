@@ -28,11 +28,14 @@ const (
 
 // Status is a picture of a relay at one moment, as /api/v1/status and `outbox-relay status --json` show it.
 type Status struct {
+	Name     string       `json:"name"` // of this relay, as [Lease].Owner has it
 	State    State        `json:"state"`
 	Since    time.Time    `json:"since"`               // when State was entered
 	Ready    bool         `json:"ready"`               // leading and publishing, or a healthy standby
 	NotReady string       `json:"not_ready,omitempty"` // why Ready is false, in one sentence
 	Broker   BrokerStatus `json:"broker"`              // the one in use, if there are two
+	// Lease says who leads, as this relay saw it last; nil before that.
+	Lease *Lease `json:"lease,omitempty"`
 	// Failover says which of two brokers is used; nil where there is one.
 	Failover    *FailoverStatus `json:"failover,omitempty"`
 	Backlog     Backlog         `json:"backlog"`

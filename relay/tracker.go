@@ -55,10 +55,10 @@ func (r *repeated) end(now time.Time) (time.Duration, bool) {
 	return lasted, true
 }
 
-func newTracker(log *zap.Logger, m *metrics, broker string) *tracker {
+func newTracker(log *zap.Logger, m *metrics, name, broker string) *tracker {
 	now := time.Now()
 	return &tracker{log: log, metrics: m, database: make(map[string]*repeated), status: Status{
-		State: StateConnecting, Since: now,
+		Name: name, State: StateConnecting, Since: now,
 		Broker: BrokerStatus{Name: broker, State: BrokerUnknown, Since: now},
 	}}
 }
@@ -76,6 +76,69 @@ func (t *tracker) enter(state State) {
 	}
 	t.metrics.leading.Set(leading)
 	t.log.Info("relay is "+string(state), zap.String("state", string(state)))
+}
+
+// standsBy notes that another relay leads. The troubles of a leader are over then.
+func (t *tracker) standsBy() {
+	t.databaseWorks(leading)
+	t.mu.Lock()
+	clear(t.database)
+	t.mu.Unlock()
+	t.enter(StateStandby)
+}
+
+// leaseSeen notes who leads; mine says that it is this relay.
+func (t *tracker) leaseSeen(l Lease, mine bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.status.Lease
+	l.Held = l.Owner != "" && l.Until.After(l.now)
+	t.status.Lease = &l
+	t.leaseMeasured()
+	if before != nil && before.Owner == l.Owner && before.Term == l.Term {
+		return
+	}
+	fields := []zap.Field{zap.String("owner", l.Owner), zap.Int64("term", l.Term), zap.Time("until", l.Until)}
+	switch {
+	case mine:
+		t.log.Info("this relay leads from now on", fields...)
+	case l.Owner != "":
+		t.log.Info("another relay leads", fields...)
+	}
+}
+
+// leaseRenewed notes that this relay leads for longer.
+func (t *tracker) leaseRenewed(until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	renewed := *t.status.Lease // a copy: a snapshot may have the old one
+	renewed.Until = until.UTC()
+	t.status.Lease = &renewed
+	t.leaseMeasured()
+}
+
+// leaseMeasured needs the lock.
+func (t *tracker) leaseMeasured() {
+	l := t.status.Lease
+	t.metrics.lease.Reset()
+	if l.Held {
+		t.metrics.lease.WithLabelValues(l.Owner).Set(1)
+	}
+	t.metrics.leaseTerm.Set(float64(l.Term))
+	t.metrics.leaseSince.Set(float64(l.Since.UnixMicro()) / 1e6)
+	t.metrics.leaseUntil.Set(float64(l.Until.UnixMicro()) / 1e6)
+}
+
+// leaseLost notes that this relay publishes no more.
+func (t *tracker) leaseLost(err error) {
+	t.metrics.leasesLost.Inc()
+	t.log.Warn("the lease is lost: nothing more is published, and what was not settled is read again", zap.Error(err))
+	t.enter(StateConnecting)
+}
+
+// leaseNotFreed notes that the next leader has to wait.
+func (t *tracker) leaseNotFreed(ttl time.Duration, err error) {
+	t.log.Warn("the lease could not be given back; it expires", zap.Duration("within", ttl), zap.Error(err))
 }
 
 // databaseFailed notes trouble with the database; doing says what was tried.

@@ -31,6 +31,7 @@ type overview struct {
 type sourceView struct {
 	Source  string         `json:"source"`
 	Backlog *relay.Backlog `json:"backlog,omitempty"` // nil if the database did not tell
+	Lease   *relay.Lease   `json:"lease,omitempty"`   // who leads, by the database; nil if that did not tell
 	Error   string         `json:"error,omitempty"`   // why it did not
 	Relay   *relay.Status  `json:"relay,omitempty"`   // nil if the relay did not tell
 }
@@ -158,15 +159,7 @@ var errOutput = errors.New("cannot write the status")
 func (s statusView) look(ctx context.Context, opened []asked) error {
 	seen := overview{Sources: make([]sourceView, len(opened))}
 	errs := make([]error, len(opened))
-	s.each(func(i int) {
-		seen.Sources[i].Source = opened[i].settings.Source
-		if errs[i] = opened[i].err; errs[i] == nil {
-			seen.Sources[i].Backlog, errs[i] = askDatabase(ctx, opened[i])
-		}
-		if errs[i] != nil {
-			seen.Sources[i].Error = errs[i].Error()
-		}
-	})
+	s.each(func(i int) { errs[i] = seen.Sources[i].ask(ctx, opened[i]) })
 	s.askRelay(ctx, &seen)
 	if ctx.Err() != nil {
 		return nil // interrupted in mid-look: what was not answered means nothing
@@ -197,16 +190,32 @@ func unanswered(seen overview, errs []error) error {
 	}
 }
 
-// askDatabase measures the backlog. Where that fails, the checks of a starting relay say why better than an error of SQL does.
-func askDatabase(ctx context.Context, a asked) (*relay.Backlog, error) {
+// ask measures the backlog and asks who leads. Where that fails, the checks of a starting relay say why better than an error of SQL does.
+func (s *sourceView) ask(ctx context.Context, a asked) error {
+	s.Source = a.settings.Source
+	err := a.err
+	if err == nil {
+		err = s.askDatabase(ctx, a)
+	}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	return err
+}
+
+func (s *sourceView) askDatabase(ctx context.Context, a asked) error {
 	backlog, err := relay.ReadBacklog(ctx, a.pool)
 	if err == nil {
-		return &backlog, nil
+		var lease relay.Lease
+		if lease, err = relay.ReadLease(ctx, a.pool); err == nil {
+			s.Backlog, s.Lease = &backlog, &lease
+			return nil
+		}
 	}
 	if problem := relay.Check(ctx, a.pool, migrations.Latest()); problem != nil {
-		return nil, explainCheck(a.settings, problem)
+		return explainCheck(a.settings, problem)
 	}
-	return nil, &failure{what: "cannot measure the backlog", cause: err, value: a.settings.Show("postgres.url")}
+	return &failure{what: "cannot measure the backlog", cause: err, value: a.settings.Show("postgres.url")}
 }
 
 // askRelay adds what the relay says.

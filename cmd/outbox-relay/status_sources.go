@@ -7,7 +7,7 @@ import (
 
 // sources writes a line for each source, and then what is wrong with those that are in trouble.
 func (t table) sources(seen overview) {
-	fmt.Fprintln(t, "SOURCE\tRELAY\tREADY\tBACKLOG\tLAG\tDEAD LETTERS\tPUBLISHED\tBROKER")
+	fmt.Fprintln(t, "SOURCE\tRELAY\tREADY\tBACKLOG\tLAG\tDEAD LETTERS\tPUBLISHED\tBROKER\tLEADER\tTERM\tSINCE")
 	for _, each := range seen.Sources {
 		fmt.Fprintln(t, strings.Join(append([]string{each.Source}, each.cells()...), "\t"))
 	}
@@ -39,7 +39,11 @@ func (s sourceView) cells() []string {
 	if b := s.Backlog; b != nil {
 		backlog, lag, dead = atMost(b.Exact)+fmt.Sprint(b.Events), seconds(b.Lag), fmt.Sprint(b.DeadLetters)
 	}
-	return []string{state, ready, backlog, lag, dead, published, broker}
+	leader, term, led := "-", "-", "-"
+	if l := s.Lease; l != nil && l.Held {
+		leader, term, led = l.Owner, fmt.Sprint(l.Term), moment(l.Since)
+	}
+	return []string{state, ready, backlog, lag, dead, published, broker, leader, term, led}
 }
 
 // troubles returns what a person should know, a sentence each.

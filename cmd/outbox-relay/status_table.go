@@ -42,6 +42,9 @@ func (t table) source(s sourceView, r relayView) {
 		t.row("lag", "%s", seconds(b.Lag))
 		t.row("dead letters", "%d", b.DeadLetters)
 	}
+	if s.Lease != nil {
+		t.row("leader", "%s", leader(s.Lease))
+	}
 	t.relay(s, r)
 }
 
@@ -52,6 +55,7 @@ func (t table) relay(view sourceView, r relayView) {
 		return
 	}
 	t.row("relay", "%s for %s, at %s", s.State, since(s.Since), r.URL)
+	t.row("name", "%s", s.Name)
 	t.row("ready", "%s", readiness(s))
 	t.row("broker", "%s %s for %s%s", s.Broker.Name, s.Broker.State, since(s.Broker.Since), colon(s.Broker.Error))
 	if f := s.Failover; f != nil {
@@ -68,6 +72,20 @@ func (t table) relay(view sourceView, r relayView) {
 	for _, warning := range s.Warnings {
 		t.row("warning", "%s", warning)
 	}
+}
+
+// leader says who leads an outbox, by the database's clock.
+func leader(l *relay.Lease) string {
+	term := fmt.Sprintf("term %d", l.Term)
+	switch {
+	case l.Held:
+		return fmt.Sprintf("%s since %s, %s, until %s unless it is renewed", l.Owner, moment(l.Since), term, moment(l.Until))
+	case l.Owner != "":
+		return fmt.Sprintf("none: the lease of %s, %s, expired at %s", l.Owner, term, moment(l.Until))
+	case l.Term == 0:
+		return "none: no relay ever led"
+	}
+	return fmt.Sprintf("none: the last one, %s, gave the lease back at %s", term, moment(l.Since))
 }
 
 // standing says which of two brokers is used.

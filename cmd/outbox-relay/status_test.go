@@ -33,7 +33,7 @@ func (s fixedStatus) Status() relay.Status { return relay.Status(s) }
 
 func leading() relay.Status {
 	return relay.Status{
-		State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
+		Name: "pod-7/1/x2bcde", State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
 		NotReady:  "the broker does not answer",
 		Broker:    relay.BrokerStatus{Name: "jetstream", State: relay.BrokerUnavailable, Since: time.Now().Add(-time.Minute), Error: "refused"},
 		Published: 1, Duplicates: 2, Retried: 3, DeadLetters: 4, Delayed: 5,
@@ -59,6 +59,7 @@ func TestStatusTable(t *testing.T) {
 lag           1m15s
 dead letters  7
 relay         leading for 1h0m0s, at http://r
+name          pod-7/1/x2bcde
 ready         no: the broker does not answer
 broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
@@ -73,6 +74,7 @@ held          no key
 lag           0s
 dead letters  0
 relay         leading for 1h0m0s, at http://r
+name          pod-7/1/x2bcde
 ready         no: the broker does not answer
 broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
@@ -128,16 +130,18 @@ func TestStatusTableOfSeveralSources(t *testing.T) {
 	well.Ready, well.NotReady, well.Broker.State = true, "", relay.BrokerOK
 	troubled.Warnings = []string{"a trigger"}
 	seen := overview{Relay: relayView{URL: "http://r"}, Sources: []sourceView{
-		{Source: "eu", Backlog: &relay.Backlog{Exact: true}, Relay: &well},
+		{Source: "eu", Backlog: &relay.Backlog{Exact: true}, Relay: &well, Lease: &relay.Lease{
+			Owner: "pod-7/1/x2bcde", Term: 3, Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Held: true,
+		}},
 		{Source: "us-west", Backlog: &relay.Backlog{Events: 250_000, Lag: 75.4, DeadLetters: 7}, Relay: &troubled},
 		{Source: "asia", Error: "no answer"},
 	}}
 	var out bytes.Buffer
 	require.NoError(t, writeTable(&out, seen))
-	require.Equal(t, `SOURCE   RELAY    READY  BACKLOG         LAG    DEAD LETTERS  PUBLISHED  BROKER
-eu       leading  yes    0               0s     0             1          jetstream ok
-us-west  leading  no     at most 250000  1m15s  7             1          jetstream unavailable
-asia     -        -      -               -      -             -          -
+	require.Equal(t, `SOURCE   RELAY    READY  BACKLOG         LAG    DEAD LETTERS  PUBLISHED  BROKER                 LEADER          TERM  SINCE
+eu       leading  yes    0               0s     0             1          jetstream ok           pod-7/1/x2bcde  3     2026-01-02T03:04:05Z
+us-west  leading  no     at most 250000  1m15s  7             1          jetstream unavailable  -               -     -
+asia     -        -      -               -      -             -          -                      -               -     -
 
 us-west: not ready: the broker does not answer
 us-west: a trigger
@@ -149,6 +153,24 @@ asia: no answer
 	out.Reset()
 	require.NoError(t, writeTable(&out, seen))
 	require.Contains(t, out.String(), "\n\nrelay: none answers at http://r (refused)\nasia: no answer\n")
+}
+
+func TestStatusTableTellsWhoLeads(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	until := since.Add(time.Minute)
+	for want, lease := range map[string]relay.Lease{
+		"pod-7/1/x2bcde since 2026-01-02T03:04:05Z, term 3, until 2026-01-02T03:05:05Z unless it is renewed": {
+			Owner: "pod-7/1/x2bcde", Term: 3, Since: since, Until: until, Held: true,
+		},
+		"none: the lease of pod-7/1/x2bcde, term 3, expired at 2026-01-02T03:05:05Z": {Owner: "pod-7/1/x2bcde", Term: 3, Since: since, Until: until},
+		"none: the last one, term 3, gave the lease back at 2026-01-02T03:04:05Z":    {Term: 3, Since: since, Until: since},
+		"none: no relay ever led": {Since: since, Until: since},
+	} {
+		var out bytes.Buffer
+		require.NoError(t, writeTable(&out, oneSource(sourceView{Backlog: &relay.Backlog{}, Lease: &lease}, relayView{Error: "none"})))
+		require.Contains(t, out.String(), "leader        "+want+"\n")
+	}
 }
 
 func TestSeconds(t *testing.T) {

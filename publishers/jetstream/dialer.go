@@ -1,9 +1,12 @@
 package jetstream
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/gameoutbox/relay/publishers/internal/fence"
 )
 
 // dialer opens the connections of one client and can break the current one. That is the only way to end a write that a server
@@ -11,18 +14,51 @@ import (
 type dialer struct {
 	timeout time.Duration
 
-	mu   sync.Mutex
-	conn net.Conn
-	err  error // of the last attempt
+	mu    sync.Mutex
+	conn  *fence.Conn     // nil before the first
+	under context.Context // of the Publish under way, nil for none
+	err   error           // of the last attempt
 }
 
 // Dial implements [nats.CustomDialer].
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: d.timeout}).Dial(network, address)
+	raw, err := (&net.Dialer{Timeout: d.timeout}).Dial(network, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.conn, d.err = conn, err
-	return conn, err
+	if d.err = err; err != nil {
+		return nil, err
+	}
+	d.conn = &fence.Conn{Conn: raw}
+	if d.under != nil {
+		d.conn.Begin(d.under)
+	}
+	return d.conn, nil
+}
+
+// begin says that a Publish with this context is under way. A connection that may still have bytes of an earlier one in its buffer
+// which came too late is closed.
+func (d *dialer) begin(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.under = ctx
+	if d.conn.Shut() {
+		_ = d.conn.Close() // the client notices
+		return
+	}
+	d.conn.Begin(ctx)
+}
+
+// end says that it has returned. Unless it is known that everything was sent, the client may still have bytes of it in its buffer.
+func (d *dialer) end(sent bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.under = nil
+	switch {
+	case sent:
+		d.conn.End()
+	case d.conn.Shut():
+		_ = d.conn.Close()
+	}
 }
 
 // lastError returns why the last attempt failed to connect, or nil.

@@ -100,6 +100,8 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	// The client holds its lock while it writes to a server that does not read.
 	stop := context.AfterFunc(ctx, l.dialer.interrupt)
 	defer stop()
+	l.dialer.begin(ctx)
+	defer func() { l.dialer.end(err == nil) }()
 	c := newCall(l, events, outcomes)
 	c.holds = p.holds
 	c.before = p.baseline.last()

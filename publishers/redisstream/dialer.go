@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gameoutbox/relay/publishers/internal/fence"
 )
 
 // dialer opens the connections of one client and can break them. That is the only way to end a read or a write that waits
@@ -20,11 +22,12 @@ type dialer struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
+	under context.Context // of the Publish under way, nil for none
 }
 
 // conn forgets itself when it is closed.
 type conn struct {
-	net.Conn
+	fence.Conn
 	dialer *dialer
 }
 
@@ -86,14 +89,37 @@ func (d *dialer) encrypt(ctx context.Context, raw net.Conn, address string) (net
 }
 
 func (d *dialer) keep(opened net.Conn) *conn {
-	c := &conn{Conn: opened, dialer: d}
+	c := &conn{Conn: fence.Conn{Conn: opened}, dialer: d}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.under != nil {
+		c.Begin(d.under)
+	}
 	if d.conns == nil {
 		d.conns = map[*conn]struct{}{}
 	}
 	d.conns[c] = struct{}{}
 	return c
+}
+
+// begin says that a Publish with this context is under way: from now on every connection may have bytes of it.
+func (d *dialer) begin(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.under = ctx
+	for c := range d.conns {
+		c.Begin(ctx)
+	}
+}
+
+// end says that it has returned. The client library writes in no goroutine of its own, so nothing of it is left in a buffer.
+func (d *dialer) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.under = nil
+	for c := range d.conns {
+		c.End()
+	}
 }
 
 // interrupt breaks every connection. The client then connects anew.

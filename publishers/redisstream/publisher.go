@@ -90,6 +90,8 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	}
 	stop := context.AfterFunc(ctx, s.sender.dialer.interrupt)
 	defer stop()
+	s.sender.dialer.begin(ctx)
+	defer s.sender.dialer.end()
 	c := newCall(s, &p.baseline, events, outcomes)
 	c.holds = p.holds
 	err = c.send(ctx)

@@ -1,0 +1,147 @@
+package relay
+
+import (
+	"context"
+	_ "embed" // the statement is a file
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed sql/settings.sql
+var settingsSQL string
+
+// link is a pool or a connection.
+type link interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// database runs the statements of one session. Each goes with its settings in one round trip and one transaction, so that nothing is
+// left behind on a connection that a pooler gives to others, and each is refused by a server that is not the session's: what
+// the relay has in memory is true of that one alone. It is a [Queryer].
+type database struct {
+	link   link
+	server time.Time // when the session's server started
+	term   *int64    // the lease under which something may change; nil for one that only reads
+}
+
+// onServer returns the database of a session that begins now, on the server that answers. It only reads.
+func onServer(ctx context.Context, l link) (*database, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	batch := &pgx.Batch{}
+	batch.Queue(settingsSQL, nil, nil)
+	results := l.SendBatch(ctx, batch)
+	var started time.Time
+	err := results.QueryRow().Scan(nil, nil, nil, nil, &started)
+	if err = errors.Join(err, results.Close()); err != nil {
+		return nil, fmt.Errorf("ask for the server: %w", err)
+	}
+	return &database{link: l, server: started}, nil
+}
+
+// under returns the database on another link, for what may be done under the lease of a term alone.
+func (d *database) under(term int64, l link) *database {
+	return &database{link: l, server: d.server, term: &term}
+}
+
+// Query implements [Queryer].
+func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	results, err := d.send(ctx, sql, args)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		_ = results.Close() // the same error
+		return nil, err
+	}
+	return &answer{Rows: rows, results: results}, nil
+}
+
+// Exec implements [Queryer].
+func (d *database) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	results, err := d.send(ctx, sql, args)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	tag, err := results.Exec()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return tag, err
+}
+
+// Begin begins a transaction with the settings, for [pgx.BeginFunc].
+func (d *database) Begin(ctx context.Context) (pgx.Tx, error) {
+	tx, err := d.link.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.Exec(ctx, settingsSQL, d.server, d.term); err != nil {
+		_ = tx.Rollback(ctx) // the error that counts came first
+		return nil, explainRefusal(err)
+	}
+	return tx, nil
+}
+
+// prove returns nil while the session's server answers.
+func (d *database) prove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	_, err := d.Exec(ctx, "select")
+	return err
+}
+
+// send sends a statement behind the settings, whose answer it reads.
+func (d *database) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	batch := &pgx.Batch{}
+	batch.Queue(settingsSQL, d.server, d.term)
+	batch.Queue(sql, args...)
+	results := d.link.SendBatch(ctx, batch)
+	if _, err := results.Exec(); err != nil {
+		_ = results.Close() // the same error
+		return nil, explainRefusal(err)
+	}
+	return results, nil
+}
+
+// explainRefusal tells the refusal of sql/settings.sql from other errors.
+func explainRefusal(err error) error {
+	const divisionByZero = "22012"
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == divisionByZero {
+		return fmt.Errorf("%w: another database server answers than before, or another relay has taken the lease", errAgain)
+	}
+	return err
+}
+
+// answer is the answer to a statement. It ends with the transaction, whose end may fail too.
+type answer struct {
+	pgx.Rows
+	results pgx.BatchResults
+	err     error
+}
+
+func (a *answer) Next() bool {
+	if a.Rows.Next() {
+		return true
+	}
+	a.Close()
+	return false
+}
+
+func (a *answer) Close() {
+	a.Rows.Close()
+	a.err = a.results.Close()
+}
+
+func (a *answer) Err() error {
+	if err := a.Rows.Err(); err != nil {
+		return err
+	}
+	return a.err
+}
