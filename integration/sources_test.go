@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,4 +246,57 @@ func settledTo(t testing.TB, db *harness.Database) (last int64) {
 	require.NoError(t, db.Pool.QueryRow(context.WithoutCancel(t.Context()),
 		"select last_sequence from outbox.positions order by id desc limit 1").Scan(&last))
 	return last
+}
+
+// TestSourcesAreSharedOut adds relays, kills one and stops one, under load. They share the sources out evenly each time.
+func TestSourcesAreSharedOut(t *testing.T) {
+	t.Parallel()
+	const n = 9
+	f := newShards(t, n, "sharing")
+	games := make([]*game, n)
+	var stops []func()
+	for i := range games {
+		games[i] = f.game(t, i)
+		stops = append(stops, games[i].start(t, 1))
+	}
+	one, two, three := f.process(t, ""), f.process(t, ""), f.process(t, "")
+	one.start()
+	f.requireSpread(t, "one relay", one)
+	two.start()
+	f.requireSpread(t, "a second is added", one, two)
+	three.start()
+	f.requireSpread(t, "a third is added", one, two, three)
+	two.kill()
+	f.requireSpread(t, "the second is killed", one, three)
+	two.start()
+	f.requireSpread(t, "the second is back", one, two, three)
+	one.stop()
+	f.requireSpread(t, "the first is stopped", two, three)
+	for _, stop := range stops {
+		stop()
+	}
+	f.requireSettled(t)
+	f.requireWhole(t, games)
+	for _, p := range []*process{two, three} {
+		p.stop()
+		require.NotContains(t, p.output.String(), "the safety sweep found")
+	}
+}
+
+// requireSpread waits until the relays lead every source, and none of them two more than another.
+func (f *shards) requireSpread(t testing.TB, when string, relays ...*process) {
+	t.Helper()
+	began := time.Now()
+	var spread []int
+	require.Eventually(t, func() bool {
+		spread = spread[:0]
+		total := 0
+		for _, p := range relays {
+			led := p.leads(f)
+			spread = append(spread, led)
+			total += led
+		}
+		return total == len(f.names) && slices.Max(spread)-slices.Min(spread) <= 1
+	}, 2*time.Minute, 50*time.Millisecond, "%s: %v", when, &spread)
+	t.Logf("%s: %v after %s", when, spread, time.Since(began).Round(100*time.Millisecond))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/admin"
 	"github.com/gameoutbox/relay/config"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // closeTimeout bounds the closing of each part. The admin server, a publisher and a pool fit into stopMargin.
@@ -19,7 +20,8 @@ const closeTimeout = 200 * time.Millisecond
 type daemon struct {
 	settings *config.Settings
 	log      *zap.Logger
-	migrate  bool // apply missing migrations first
+	migrate  bool         // apply missing migrations first
+	share    *relay.Share // nil if there is one source
 }
 
 // run starts the parts in the order in which they need each other, and stops them in the opposite order. Being told to stop before
@@ -42,6 +44,9 @@ func (d *daemon) serve(ctx context.Context) error {
 
 	// What each source needs. From here on probes are answered, also while a database or a broker does not answer.
 	registry := admin.NewRegistry()
+	if len(d.settings.Sources()) > 1 {
+		d.share = relay.NewShare()
+	}
 	var sources []*source
 	defer func() { closeAll(sources) }()
 	for _, settings := range d.settings.Sources() {
