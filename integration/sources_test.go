@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/outbox"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -299,4 +301,91 @@ func (f *shards) requireSpread(t testing.TB, when string, relays ...*process) {
 		return total == len(f.names) && slices.Max(spread)-slices.Min(spread) <= 1
 	}, 2*time.Minute, 50*time.Millisecond, "%s: %v", when, &spread)
 	t.Logf("%s: %v after %s", when, spread, time.Since(began).Round(100*time.Millisecond))
+}
+
+// TestSizeSources measures what many sources cost one relay, and whether they are served fairly: one of them has a large backlog to drain
+// while the others get an event now and then.
+func TestSizeSources(t *testing.T) {
+	sources, backlog, rest := atSize(12, 100), atSize(20_000, 1_000_000), atSize(3*time.Second, 30*time.Second)
+	f := newShards(t, sources, "many")
+	p := f.process(t, "")
+	began := time.Now()
+	p.start()
+	require.Eventually(t, func() bool { return p.leads(f) == sources }, 2*time.Minute, 50*time.Millisecond)
+	t.Logf("%d sources: led after %s", sources, time.Since(began).Round(time.Millisecond))
+
+	before := p.cost(t)
+	<-time.After(rest) // the time over which the idle relay is measured, not a condition
+	after := p.cost(t)
+	t.Logf("%d idle sources: %.1f %% of a CPU, %.0f MiB resident, %.0f goroutines, %.0f file descriptors, %d connections to Postgres",
+		sources, 100*(after.cpu-before.cpu)/rest.Seconds(), after.resident/(1<<20), after.goroutines, after.files, f.connections(t))
+
+	hot := f.dbs[0].Pool
+	_, err := hot.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
+		select 'many.s00.x', (i % 1000)::text, decode(repeat('ab', 256), 'hex') from generate_series(1, $1::int) as i`, backlog)
+	require.NoError(t, err)
+	drained := time.Now()
+	trickle := 0
+	for settled(t, hot) < backlog {
+		i := 1 + trickle%(sources-1)
+		require.NoError(t, outbox.Publish(t.Context(), f.dbs[i].Pool, outbox.Raw{Subject: "many." + f.names[i] + ".x", Payload: []byte("x")}))
+		trickle++
+	}
+	rate := float64(backlog) / time.Since(drained).Seconds()
+	f.requireSettled(t)
+	peak := p.cost(t)
+	late := f.latencies(t)
+	require.Len(t, late, trickle)
+	t.Logf("one source of %d drains %d events at %.0f a second, %.0f MiB resident; the others' %d events meanwhile: p50 %s, p99 %s, longest %s",
+		sources, backlog, rate, peak.resident/(1<<20), trickle, late[len(late)/2], late[len(late)*99/100], late[len(late)-1])
+	require.Less(t, late[len(late)-1], 10*time.Second, "a source waited for another one")
+	p.stop()
+}
+
+// cost is what a relay uses.
+type cost struct{ cpu, resident, goroutines, files float64 }
+
+func (p *process) cost(t testing.TB) cost {
+	t.Helper()
+	_, metrics := p.get("/metrics")
+	value := func(name string) (v float64) {
+		_, rest, found := strings.Cut(metrics, "\n"+name+" ")
+		require.True(t, found, name)
+		_, err := fmt.Sscan(rest, &v)
+		require.NoError(t, err)
+		return v
+	}
+	return cost{value("process_cpu_seconds_total"), value("process_resident_memory_bytes"), value("go_goroutines"), value("process_open_fds")}
+}
+
+// settled returns how many events have a receipt.
+func settled(t testing.TB, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), "select coalesce(sum(events), 0) from outbox.receipts").Scan(&n))
+	return n
+}
+
+// connections returns how many connections relays have to the server.
+func (f *shards) connections(t testing.TB) (n int) {
+	t.Helper()
+	require.NoError(t, f.dbs[0].Pool.QueryRow(t.Context(),
+		"select count(*) from pg_stat_activity where application_name = 'outbox-relay'").Scan(&n))
+	return n
+}
+
+// latencies returns how long the events of all but the first source took from the insert to the stream, in ascending order.
+func (f *shards) latencies(t testing.TB) (late []time.Duration) {
+	t.Helper()
+	for _, msg := range f.s.read(t) {
+		if strings.HasPrefix(msg.Subject(), f.s.subject+"."+f.names[0]+".") {
+			continue
+		}
+		created, err := time.Parse(time.RFC3339Nano, msg.Headers().Get("Outbox-Created-At"))
+		require.NoError(t, err)
+		meta, err := msg.Metadata()
+		require.NoError(t, err)
+		late = append(late, meta.Timestamp.Sub(created))
+	}
+	slices.Sort(late)
+	return late
 }
