@@ -31,6 +31,7 @@ type process struct {
 	output strings.Builder
 	cmd    *exec.Cmd
 	exited chan error
+	paused *time.Timer // lets it go on; nil if it is not paused
 }
 
 func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) *process {

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2154,SC2016 # repository and here are image.sh's; apt-get expands the $(...) itself
 # Sourced by image.sh: a Debian base image with the servers in it, made by debootstrap where no image can be pulled.
 
-# debian_packages SUITE prints what is installed beside the minimal system. trixie serves Postgres and Redis with one base.
+# debian_packages SUITE prints what is installed beside the minimal system. trixie serves Postgres, Redis and PgBouncer with one base.
 debian_packages() {
 	case $1 in
-	trixie) printf 'postgresql,redis-server\n' ;;
+	trixie) printf 'postgresql,redis-server,pgbouncer\n' ;;
 	*) printf 'postgresql\n' ;;
 	esac
 }

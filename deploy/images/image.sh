@@ -4,11 +4,12 @@
 #   image.sh postgres [VERSION]    14 to 18; by default $OUTBOX_TEST_POSTGRES_VERSION, else 17
 #   image.sh nats [VERSION]        2.15 (the default; the version of go.mod) or 2.10
 #   image.sh redis [VERSION]       8.0 (the default) or 8.6, which has XADD IDMP
+#   image.sh pgbouncer             Debian's; there is no official image, so it is always our own build
 #   image.sh all                   every image that the tests use by default, one name a line
 #
 # An image is looked for in this order:
-#   1. the one that a variable names: OUTBOX_TEST_POSTGRES_IMAGE, OUTBOX_TEST_NATS_IMAGE, OUTBOX_TEST_REDIS_IMAGE, or, for
-#      a version given as an argument, OUTBOX_TEST_POSTGRES_15_IMAGE, OUTBOX_TEST_NATS_2_10_IMAGE and so on
+#   1. the one that a variable names: OUTBOX_TEST_POSTGRES_IMAGE, OUTBOX_TEST_NATS_IMAGE, OUTBOX_TEST_REDIS_IMAGE,
+#      OUTBOX_TEST_PGBOUNCER_IMAGE, or, for a version given as an argument, OUTBOX_TEST_POSTGRES_15_IMAGE, OUTBOX_TEST_NATS_2_10_IMAGE and so on
 #   2. the official image or our own build of it, if it is present locally
 #   3. the official image, pulled
 #   4. our own build, for machines that reach no image registry: NATS from its Go module, Postgres and Redis from Debian
@@ -35,9 +36,9 @@ main() {
 		fail "the Docker daemon does not answer ('docker version' says why); $install_docker"
 	lock
 	case ${1:-} in
-	all) ensure postgres && ensure nats && ensure nats 2.10 && ensure redis && ensure redis 8.6 ;;
-	postgres | nats | redis) ensure "$@" ;;
-	*) fail "usage: image.sh postgres|nats|redis [VERSION], or image.sh all" ;;
+	all) ensure postgres && ensure nats && ensure nats 2.10 && ensure redis && ensure redis 8.6 && ensure pgbouncer ;;
+	postgres | nats | redis | pgbouncer) ensure "$@" ;;
+	*) fail "usage: image.sh postgres|nats|redis|pgbouncer [VERSION], or image.sh all" ;;
 	esac
 }
 
@@ -60,11 +61,11 @@ ensure() {
 	version=$(full_version "$name" "${version:-$(default_version "$name")}")
 	official=$(official_image "$name" "$version")
 	own=$repository/$name:$version
-	if present "$official"; then
+	if [ -n "$official" ] && present "$official"; then
 		printf '%s\n' "$official"
 	elif up_to_date "$own" "$(fingerprint "$here/$name")"; then
 		printf '%s\n' "$own"
-	elif pull "$official"; then
+	elif [ -n "$official" ] && pull "$official"; then
 		printf '%s\n' "$official"
 	else
 		say "building $own"
@@ -84,6 +85,7 @@ default_version() {
 	postgres) printf '%s\n' "${OUTBOX_TEST_POSTGRES_VERSION:-17}" ;;
 	nats) printf '2.15\n' ;;
 	redis) printf '8.0\n' ;;
+	pgbouncer) printf 'trixie\n' ;;
 	esac
 }
 
@@ -97,8 +99,10 @@ full_version() {
 	esac
 }
 
+# official_image NAME VERSION prints its name; nothing if there is none.
 official_image() {
 	case $1 in
+	pgbouncer) ;;
 	nats) printf 'nats:%s-alpine\n' "$2" ;;
 	*) printf '%s:%s\n' "$1" "$2" ;;
 	esac
@@ -173,6 +177,13 @@ build_postgres() {
 	debian_image "$suite"
 	build_context "$image" "$here/postgres" --label "$repository.source=$(fingerprint "$here/postgres")" \
 		--build-arg "BASE=$repository/debian:$suite" --build-arg "VERSION=$version"
+}
+
+build_pgbouncer() {
+	local suite=$1 image=$2
+	debian_image "$suite"
+	build_context "$image" "$here/pgbouncer" --label "$repository.source=$(fingerprint "$here/pgbouncer")" \
+		--build-arg "BASE=$repository/debian:$suite"
 }
 
 # build_redis makes 8.0 of Debian's package. A newer one is laid over it, from Debian's experimental packages.
