@@ -51,9 +51,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer func() { closeAll(sources) }()
 	for _, settings := range d.settings.Sources() {
 		s, err := d.newSource(ctx, settings, registry)
-		if s != nil {
-			sources = append(sources, s)
-		}
+		sources = append(sources, s)
 		if err != nil {
 			return err
 		}

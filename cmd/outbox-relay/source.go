@@ -36,7 +36,7 @@ type source struct {
 	waits     atomic.Pointer[string] // why the engine does not run yet; nil if it does
 }
 
-// newSource makes everything that a source needs, and connects to nothing.
+// newSource makes everything that a source needs, and connects to nothing. What it returns is to be closed, also with an error.
 func (d *daemon) newSource(ctx context.Context, settings *config.Settings, registry prometheus.Registerer) (*source, error) {
 	s := &source{
 		settings: settings, migrate: d.migrate, alone: len(d.settings.Sources()) == 1,
@@ -44,10 +44,10 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 	}
 	var err error
 	if s.pool, err = newPool(ctx, settings); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.publisher, err = newPublisher(settings.Config, s.log); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.engine, err = relay.New(settings.Config.Relay, relay.Options{
 		Pool: s.pool, Publisher: s.publisher, Logger: s.log, SchemaVersion: migrations.Latest(),
