@@ -64,6 +64,21 @@ func (p *PostgresPair) URL(db *Database) string {
 	return u.String()
 }
 
+// OnStandby returns the URL of the standby's copy of a database.
+func (p *PostgresPair) OnStandby(db *Database) string {
+	p.tb.Helper()
+	u, err := url.Parse(db.URL)
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	standby, err := url.Parse(p.Standby.URL)
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	u.Host = standby.Host
+	return u.String()
+}
+
 // CutOff ends the replication for good.
 func (p *PostgresPair) CutOff() {
 	p.tb.Helper()

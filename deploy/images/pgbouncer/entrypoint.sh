@@ -1,14 +1,14 @@
 #!/bin/sh
-# Starts PgBouncer in front of every database of one Postgres, for PGBOUNCER_USER with PGBOUNCER_PASSWORD (both required). The file
-# /run/pgbouncer/server.ini says which: "* = host=... port=...". It is made of PGBOUNCER_SERVER (such as "host=db port=5432") at the first
-# start; change it and send SIGHUP, and clients that stay connected are served by another one. PGBOUNCER_MODE is the
-# pool mode, transaction by default, PGBOUNCER_POOL_SIZE the most connections to a database, 20 by default.
+# Starts PgBouncer for PGBOUNCER_USER with PGBOUNCER_PASSWORD (both required) in front of the databases that /run/pgbouncer/databases.ini
+# lists. At the first start that is made of PGBOUNCER_DATABASE, such as "game = host=db port=5432"; change it and send SIGHUP, and
+# clients that stay connected are served by another server. PGBOUNCER_MODE is the pool mode, transaction by default,
+# PGBOUNCER_POOL_SIZE the most connections to a database, 20 by default.
 set -eu
 : "${PGBOUNCER_USER:?set PGBOUNCER_USER}" "${PGBOUNCER_PASSWORD:?set PGBOUNCER_PASSWORD}"
 folder=/run/pgbouncer
 mkdir -p "$folder"
-if [ ! -e "$folder/server.ini" ]; then
-	printf '[databases]\n* = %s\n' "${PGBOUNCER_SERVER:?set PGBOUNCER_SERVER}" >"$folder/server.ini"
+if [ ! -e "$folder/databases.ini" ]; then
+	printf '[databases]\n%s\n' "${PGBOUNCER_DATABASE:?set PGBOUNCER_DATABASE}" >"$folder/databases.ini"
 fi
 printf '"%s" "%s"\n' "$PGBOUNCER_USER" "$PGBOUNCER_PASSWORD" >"$folder/users.txt"
 cat >"$folder/pgbouncer.ini" <<END
@@ -22,7 +22,7 @@ pool_mode = ${PGBOUNCER_MODE:-transaction}
 default_pool_size = ${PGBOUNCER_POOL_SIZE:-20}
 max_client_conn = 1000
 server_login_retry = 1
-%include $folder/server.ini
+%include $folder/databases.ini
 END
 chown -R postgres "$folder"
 exec setpriv --reuid=postgres --regid=postgres --init-groups pgbouncer "$folder/pgbouncer.ini" "$@"
