@@ -9,10 +9,27 @@
 // A secret may also come from a file, in each of the three places: redis.password_file, OUTBOX_REDIS_PASSWORD_FILE,
 // --redis.password_file. One newline at the end of that file is not part of the secret.
 //
+// # Sources
+//
+// A relay may serve several databases. The file then has a list instead of postgres.url, one item a database:
+//
+//	sources:
+//	  - name: eu
+//	    postgres: {url_file: /run/secrets/eu}
+//	  - name: us-west
+//	    postgres: {url_file: /run/secrets/us-west}
+//	    mq: {stream_name: us-west-events, subjects: ["us-west.>"]}
+//
+// What a source does not set it takes from the sections of the whole, however those are set; postgres.url is the one thing that it
+// must set itself. Only the file lists sources: a list has no place in a variable, and a source that a misspelt variable
+// brought to life would be worse than none. A variable changes a key of a source that is listed:
+// OUTBOX_SOURCES_US_WEST_POSTGRES_URL is that of us-west, and so ..._URL_FILE. A flag stands for the whole, for all flags are known before
+// the file is read. [Settings.Sources] gives the settings of each source, also where none is listed: then it is one.
+//
 // # Strict
 //
 // [Load] refuses what it does not understand, and reports every [Problem] at once: an unknown key, a key written twice, a
-// wrong type, an impossible value, a secret that cannot be read. The types of YAML are taken seriously: an unquoted number is
+// wrong type, an impossible value, a secret that cannot be read, postgres.url beside sources. The types of YAML are taken seriously: an unquoted number is
 // not a text. A setting without a value is refused too, for it may mean "the default" or "nothing".
 //
 // Of the environment, a variable whose name begins with OUTBOX_ and a section (OUTBOX_MQ_, OUTBOX_RELAY_ and so on) belongs

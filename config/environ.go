@@ -1,48 +1,64 @@
 package config
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// readEnviron reads the settings of the environment, given as os.Environ gives it.
-func (t *keyTable) readEnviron(environ []string) layer {
-	var l layer
+// variables returns the names of the table by the variables that set them.
+func (t *keyTable) variables() map[string]string {
 	byVariable := map[string]string{}
 	for _, name := range t.names {
 		byVariable[envName(name)] = name
 	}
+	return byVariable
+}
+
+// readEnviron reads the settings of the environment, given as os.Environ gives it. Variables that are not in the table are left alone,
+// see [keyTable.refuseUnknown].
+func (t *keyTable) readEnviron(environ []string) layer {
+	var l layer
+	byVariable := t.variables()
 	for _, entry := range slices.Sorted(slices.Values(environ)) {
 		variable, text, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(strings.ToUpper(variable), envPrefix) || isServiceLink(variable, text) {
+		name, found := byVariable[variable]
+		if !found || isServiceLink(variable, text) {
 			continue
 		}
-		if name, found := byVariable[variable]; found {
-			k, fromFile, _ := t.find(name)
-			l.settings = append(l.settings, setting{key: k, fromFile: fromFile, where: variable, text: text})
-			continue
-		}
-		t.refuseUnknownVariable(&l, variable)
+		k, fromFile, _ := t.find(name)
+		l.settings = append(l.settings, setting{key: k, fromFile: fromFile, where: variable, text: text})
 	}
 	l.refuseDoubleSecrets()
 	return l
 }
 
-// refuseUnknownVariable adds a problem if the variable can only have been meant for us.
-func (t *keyTable) refuseUnknownVariable(l *layer, variable string) {
-	if strings.HasPrefix(variable, envPrefix+"TEST_") || strings.HasSuffix(variable, "_IMAGE") {
-		return // for the project's tests and for compose.yaml
+// refuseUnknown returns a problem for every variable that can only have been meant for us and is in no table: neither in this one, nor
+// in that of a source.
+func (t *keyTable) refuseUnknown(environ []string, sources []*keyTable) (l layer) {
+	known := t.variables()
+	for _, source := range sources {
+		maps.Copy(known, source.variables())
 	}
-	variables := make([]string, len(t.names))
-	for i, name := range t.names {
-		variables[i] = envName(name)
+	for _, entry := range slices.Sorted(slices.Values(environ)) {
+		variable, text, _ := strings.Cut(entry, "=")
+		_, found := known[variable]
+		if found || !strings.HasPrefix(strings.ToUpper(variable), envPrefix) || isServiceLink(variable, text) {
+			continue
+		}
+		if strings.HasPrefix(variable, envPrefix+"TEST_") || strings.HasSuffix(variable, "_IMAGE") {
+			continue // for the project's tests and for compose.yaml
+		}
+		guess := Nearest(variable, slices.Sorted(maps.Keys(known)))
+		switch {
+		case guess == "" && strings.HasPrefix(strings.ToUpper(variable), envName(sourcesKey)+"_"):
+			l.refuse(variable, "", "is a setting of no source; the sources are those that the file lists")
+		case guess != "" || t.inSection(variable):
+			l.refuse(variable, "", "is not a known variable"+didYouMean(guess))
+		}
 	}
-	guess := Nearest(variable, variables)
-	if guess == "" && !t.inSection(variable) {
-		return
-	}
-	l.refuse(variable, "", "is not a known variable"+didYouMean(guess))
+	return l
 }
 
 // inSection tells whether a variable begins like the variables of a section, such as OUTBOX_MQ_.

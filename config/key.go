@@ -10,15 +10,19 @@ const fileSuffix = "_file"
 
 // key is one setting: its name, what it is for, and the field that it sets.
 type key struct {
-	name   string // such as "mq.nats_url"
+	name   string // such as "mq.nats_url", or "sources.eu.mq.nats_url" for that of one source
+	prefix string // of the name: "sources.eu." for a setting of one source, else empty
 	help   string
 	field  value
 	redact func(string) string // hides what is secret in the value; nil if the value may be shown
 }
 
-// section returns the part of the name before the first dot.
+// plain returns the name without its prefix.
+func (k key) plain() string { return k.name[len(k.prefix):] }
+
+// section returns the part of the plain name before the first dot.
 func (k key) section() string {
-	section, _, _ := strings.Cut(k.name, ".")
+	section, _, _ := strings.Cut(k.plain(), ".")
 	return section
 }
 
@@ -35,7 +39,7 @@ func (k key) show(text string) string {
 
 // envName returns the variable that sets the key of this name.
 func envName(name string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
 }
 
 // keyTable finds keys by the names that a person may write.

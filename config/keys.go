@@ -17,6 +17,9 @@ func (c *Config) keys() []key {
 	return append(keys, c.relayKeys()...)
 }
 
+// sourceKeys lists the settings that a source can have of its own, as [Config.keys] does.
+func (c *Config) sourceKeys() []key { return append(c.brokerKeys(), c.relayKeys()...) }
+
 func (c *Config) brokerKeys() []key {
 	postgres := &c.Postgres
 	keys := []key{

@@ -21,13 +21,18 @@ type Source struct {
 	Required []string
 }
 
-// Settings is a configuration together with where each value came from.
+// Settings is a configuration together with where each value came from: the whole, or what holds for one source, see
+// [Settings.Sources].
 type Settings struct {
 	Config Config
 	// File is the file that was read; empty if there was none.
 	File string
+	// Source is the name of the source that these are the settings of; empty for the whole.
+	Source string
 
 	origins map[string]string // by key; a key that is missing has its default
+	own     map[string]bool   // the keys that the source sets itself
+	sources []*Settings       // of the whole: the sources that are listed
 }
 
 // fromDefault is the origin of a value that nobody set.
@@ -48,20 +53,29 @@ func Load(src Source) (*Settings, error) {
 	if l.file == "" && exists(DefaultFile) {
 		l.file = DefaultFile
 	}
+	var file layer
 	if l.file != "" {
-		l.apply(l.table.readYAML(l.file))
+		file = l.table.readYAML(l.file)
+		l.apply(file)
 	}
 	l.apply(l.table.readEnviron(src.Environ))
 	l.apply(l.table.readFlags(src.Flags))
 	l.readSecretFiles()
 	l.dropUnconfigured()
 	l.validate()
-	l.require(src.Required)
+	sources := l.loadSources(file.sources, src)
+	if !l.present[sourcesKey] {
+		l.require(src.Required)
+	}
 	if len(l.problems) > 0 {
 		sortProblems(l.problems, l.file)
 		return nil, &Error{Problems: l.problems}
 	}
-	return l.settings(), nil
+	settings := l.settings()
+	for _, source := range sources {
+		settings.sources = append(settings.sources, source.settingsOver(settings))
+	}
+	return settings, nil
 }
 
 func exists(path string) bool {

@@ -2,12 +2,16 @@ package config
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/gameoutbox/relay/relay"
 )
 
-// loader gathers one configuration from its layers.
+// loader gathers one configuration from its layers: the whole, or that of one source over it.
 type loader struct {
+	source   string // the name of the source; empty for the whole
+	prefix   string // of the names of its keys
+	where    string // the place of the source in the file
 	config   Config
 	table    *keyTable
 	file     string
@@ -15,6 +19,7 @@ type loader struct {
 	present  map[string]bool    // the sections that are configured
 	problems []Problem
 	faulty   map[string]bool // keys that have a problem already, so that their default is not judged in their place
+	invalid  map[string]bool // keys whose section has refused them, so that no source refuses what it takes over
 }
 
 func newLoader() *loader {
@@ -23,6 +28,7 @@ func newLoader() *loader {
 		winners: map[string]setting{},
 		present: map[string]bool{},
 		faulty:  map[string]bool{},
+		invalid: map[string]bool{},
 	}
 	l.table = newKeyTable(l.config.keys())
 	return l
@@ -32,7 +38,7 @@ func newLoader() *loader {
 func (l *loader) apply(from layer) {
 	l.problems = append(l.problems, from.problems...)
 	for _, section := range from.present {
-		l.present[section] = true
+		l.present[strings.TrimPrefix(section, l.prefix)] = true
 	}
 	for _, s := range from.settings {
 		l.present[s.key.section()] = true
@@ -88,9 +94,13 @@ func (l *loader) addInvalid(section string, err error) {
 		l.problems = append(l.problems, Problem{Key: section, Text: err.Error()})
 		return
 	}
-	name := section + "." + field.Field
+	name := l.prefix + section + "." + field.Field
 	k, _, found := l.table.find(name)
+	_, given := l.winners[name]
+	inherited := l.invalid[name] && !given
+	l.invalid[name] = true
 	switch {
+	case inherited: // the whole has reported it
 	case !found:
 		l.problems = append(l.problems, Problem{Key: name, Text: "cannot be used; allowed: " + field.Allowed})
 	case !l.faulty[name]:
@@ -122,12 +132,16 @@ func (l *loader) origin(name string) string {
 // require refuses keys that are empty though they are needed.
 func (l *loader) require(names []string) {
 	for _, name := range names {
+		name = l.prefix + name
 		k, _, _ := l.table.find(name)
 		if k.field.text() != "" || l.faulty[name] {
 			continue
 		}
 		text := "is not set; set it in " + DefaultFile + ", as " + envName(name) + " or as --" + name
-		l.problems = append(l.problems, Problem{Key: name, Text: text})
+		if l.source != "" {
+			text = "is not set; set it there or as " + envName(name)
+		}
+		l.problems = append(l.problems, Problem{Where: l.where, Key: name, Text: text})
 	}
 }
 

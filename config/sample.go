@@ -16,6 +16,19 @@ const sampleHead = `# Configuration of outbox-relay.
 # from a file instead, by its name with _file at the end.
 `
 
+const sampleSources = `
+# Several databases in one relay; postgres.url is left out then. A source has a name of letters, digits, - and _, and may set any key of
+# postgres, mq, redis, failover and relay; what it does not set it takes from the sections above. A variable changes a key of a
+# source that is listed here: OUTBOX_SOURCES_US_WEST_MQ_STREAM_NAME is mq.stream_name of the source us-west. There are no
+# flags for that.
+# sources:
+#   - name: eu
+#     postgres: {url_file: /run/secrets/eu}
+#   - name: us-west
+#     postgres: {url_file: /run/secrets/us-west}
+#     mq: {stream_name: us-west-events, subjects: ["us-west.>"]}
+`
+
 // WriteSample writes a configuration file with every key, what it is for, and its default. Every setting in it is
 // commented out, so that it changes nothing as it stands.
 func WriteSample(w io.Writer) error {
@@ -25,6 +38,7 @@ func WriteSample(w io.Writer) error {
 	for _, k := range c.keys() {
 		s.add(k)
 	}
+	s.WriteString(sampleSources)
 	_, err := io.WriteString(w, s.String())
 	return err
 }

@@ -51,6 +51,7 @@ func (s setting) shown() string {
 type layer struct {
 	settings []setting
 	present  []string // sections that are there, also without a key in them
+	sources  []listed // the items of the list of sources
 	problems []Problem
 }
 

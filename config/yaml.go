@@ -72,10 +72,11 @@ func syntaxProblem(path string, err error) Problem {
 	return Problem{Where: where, Text: "is not valid YAML: " + text}
 }
 
-// walker turns the nodes of one document into settings.
+// walker turns the nodes of one document, or of one source in it, into settings.
 type walker struct {
 	table *keyTable
 	path  string
+	known string // a key that was read before; empty for none
 	layer layer
 }
 
@@ -109,6 +110,9 @@ func (w *walker) mapping(prefix string, node *yaml.Node) {
 func (w *walker) pair(full string, name, value *yaml.Node) {
 	k, fromFile, found := w.table.find(full)
 	switch {
+	case full == sourcesKey:
+		w.list(name, value)
+	case full == w.known:
 	case found:
 		w.layer.settings = append(w.layer.settings,
 			setting{key: k, fromFile: fromFile, where: w.at(name), node: value})

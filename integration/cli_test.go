@@ -83,7 +83,9 @@ func TestCLIFailsWithoutRights(t *testing.T) {
 
 	_, err = db.Pool.Exec(t.Context(), grant)
 	require.NoError(t, err)
-	code, _ := c.start(t).stop(t)
+	p := c.start(t)
+	p.await(t, "relay is leading")
+	code, _ := p.stop(t)
 	require.Zero(t, code, "with the rights that it asked for, the relay runs")
 }
 
@@ -189,10 +191,8 @@ func TestCLIStartsDuringAnOutageOfTheBroker(t *testing.T) {
 	p := c.start(t)
 
 	require.Eventually(t, func() bool {
-		var s relay.Status
 		_, body := p.get(t, "/api/v1/status")
-		require.NoError(t, json.Unmarshal([]byte(body), &s))
-		return s.Broker.State == relay.BrokerUnavailable
+		return statusOf(body, "default").Broker.State == relay.BrokerUnavailable
 	}, cliTimeout, 10*time.Millisecond)
 	code, body := p.get(t, "/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, code)
@@ -226,15 +226,20 @@ func TestCLIStatus(t *testing.T) {
 	p := c.start(t)
 	require.Eventually(t, func() bool { return waiting(t, db.Pool) == 0 }, cliTimeout, 10*time.Millisecond)
 	var seen struct {
-		Backlog relay.Backlog
-		Relay   struct{ Status relay.Status }
+		Sources []struct {
+			Source  string
+			Backlog relay.Backlog
+			Relay   relay.Status
+		}
 	}
 	asked := c
 	asked.env = slices.Concat(c.env, []string{"OUTBOX_ADMIN_LISTEN=" + strings.TrimPrefix(p.admin, "http://")})
 	require.NoError(t, json.Unmarshal([]byte(asked.mustRun(t, "status", "--json")), &seen))
-	require.Zero(t, seen.Backlog.Events)
-	require.Equal(t, relay.StateLeading, seen.Relay.Status.State)
-	require.Equal(t, uint64(2), seen.Relay.Status.Published)
+	require.Len(t, seen.Sources, 1)
+	require.Equal(t, "default", seen.Sources[0].Source)
+	require.Zero(t, seen.Sources[0].Backlog.Events)
+	require.Equal(t, relay.StateLeading, seen.Sources[0].Relay.State)
+	require.Equal(t, uint64(2), seen.Sources[0].Relay.Published)
 	require.Regexp(t, `relay +leading for `, asked.mustRun(t, "status"))
 
 	code, _ := p.stop(t)

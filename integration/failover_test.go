@@ -190,8 +190,8 @@ func TestRedisStandsInForJetStream(t *testing.T) {
 			}
 			require.Empty(t, marked, "events are marked that never were in Redis")
 			_, metrics := p.get("/metrics")
-			require.Contains(t, metrics, `outbox_relay_failovers_total{broker="jetstream"} 3`)
-			require.Contains(t, metrics, `outbox_relay_failover_active{broker="jetstream"} 0`)
+			require.Contains(t, metrics, `outbox_relay_failovers_total{broker="jetstream",source="default"} 3`)
+			require.Contains(t, metrics, `outbox_relay_failover_active{broker="jetstream",source="default"} 0`)
 			t.Logf("%d events, %d in Redis, %d of them in JetStream before", p.s.count(), len(inRedis), unmarked)
 			p.stop()
 		})

@@ -25,6 +25,7 @@ import (
 type process struct {
 	t      testing.TB
 	path   string
+	args   []string // further arguments of run
 	env    []string
 	admin  string
 	output strings.Builder
@@ -43,9 +44,17 @@ func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) 
 // newProcessWith returns a relay whose settings name the broker.
 func newProcessWith(t testing.TB, databaseURL string, settings ...string) *process {
 	t.Helper()
+	p := newIdleProcess(t)
+	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL), settings...)
+	return p
+}
+
+// newIdleProcess returns a relay that is told nothing but where its admin server listens.
+func newIdleProcess(t testing.TB) *process {
+	t.Helper()
 	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
 	// A relay that starts after a kill waits until the lease of the dead one has expired.
-	p.env = append([]string{"OUTBOX_POSTGRES_URL=" + databaseURL, "OUTBOX_ADMIN_LISTEN=" + p.admin, "OUTBOX_RELAY_LEASE=2s"}, settings...)
+	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin, "OUTBOX_RELAY_LEASE=2s"}
 	t.Cleanup(p.kill)
 	return p
 }
@@ -60,7 +69,7 @@ func freeAddress(t testing.TB) string {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.CommandContext(context.WithoutCancel(p.t.Context()), p.path, "run")
+	p.cmd = exec.CommandContext(context.WithoutCancel(p.t.Context()), p.path, append([]string{"run"}, p.args...)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(os.Environ(), p.env...), &p.output, &p.output
 	p.cmd.Dir = p.t.TempDir()
 	require.NoError(p.t, p.cmd.Start())
@@ -103,10 +112,27 @@ func (p *process) get(path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func (p *process) status() (s relay.Status) {
+// status returns what the relay says of its only source; the zero status while nobody listens.
+func (p *process) status() relay.Status {
 	_, body := p.get("/api/v1/status")
-	_ = json.Unmarshal([]byte(body), &s) // the zero status while nobody listens
-	return s
+	return statusOf(body, "default")
+}
+
+// statusOf returns what a relay says of one source; the zero status if it says nothing.
+func statusOf(body, source string) relay.Status {
+	var all struct {
+		Sources []struct {
+			Source string `json:"source"`
+			relay.Status
+		} `json:"sources"`
+	}
+	_ = json.Unmarshal([]byte(body), &all)
+	for _, each := range all.Sources {
+		if each.Source == source {
+			return each.Status
+		}
+	}
+	return relay.Status{}
 }
 
 func (p *process) requireReady() {

@@ -289,14 +289,16 @@ func TestEverybodyKnowsWhoLeads(t *testing.T) {
 			return s.Lease.Held && s.Lease.Owner == l.Owner && s.Lease.Term == l.Term && s.Lease.Since.Equal(l.Since) && s.Lease.Until.After(l.Until)
 		}, 10*time.Second, 20*time.Millisecond, "%+v", p.status().Lease)
 		_, metrics := p.get("/metrics")
-		require.Contains(t, metrics, fmt.Sprintf(`outbox_relay_lease{broker="jetstream",owner="%s"} 1`, l.Owner))
-		require.Contains(t, metrics, fmt.Sprintf(`outbox_relay_lease_term{broker="jetstream"} %d`, l.Term))
+		require.Contains(t, metrics, fmt.Sprintf(`outbox_relay_lease{broker="jetstream",owner="%s",source="default"} 1`, l.Owner))
+		require.Contains(t, metrics, fmt.Sprintf(`outbox_relay_lease_term{broker="jetstream",source="default"} %d`, l.Term))
 	}
 	command := cli{program: standby.path, env: standby.env}
 	require.Contains(t, command.mustRun(t, "status"), fmt.Sprintf("%s since %s, term %d, until ", l.Owner, l.Since.Format(time.RFC3339), l.Term))
-	var printed struct{ Lease relay.Lease }
+	var printed struct {
+		Sources []struct{ Lease relay.Lease }
+	}
 	require.NoError(t, json.Unmarshal([]byte(command.mustRun(t, "status", "--json")), &printed))
-	require.Equal(t, l.Owner, printed.Lease.Owner)
+	require.Equal(t, l.Owner, printed.Sources[0].Lease.Owner)
 	c.stop()
 	require.Contains(t, command.mustRun(t, "status"), "gave the lease back")
 }

@@ -120,6 +120,16 @@
 // primary is used again; then the receipts are taken back, and the rows are what every row without a receipt is: events to publish,
 // in the order of ids, before newer ones. outbox.rehomes remembers which they were, for they are marked ([Event].Rehomed).
 //
+// # Sharing out
+//
+// Processes that each run a relay for every one of several outboxes share them out evenly ([Share]); nobody coordinates. The owner of a
+// lease tells in outbox.sharing how many its process leads. A process that leads at least two fewer asks there for that lease, for one at a
+// time, and repeats it while it waits. The owner hears it when it next renews: if it still leads at least two more, and gives nothing
+// else away, it stops as at a clean stop, settles what it has in flight, and makes the lease over to the one that asked; that one has
+// two seconds to take it before it is anybody's. Each gift makes the loads more equal, so it ends with a difference of one at
+// most. The rest goes on meanwhile: an outbox pauses only while it changes hands. A process of whose outboxes none can be published asks for no
+// more, for that may be its own fault.
+//
 // # What a failure leads to
 //
 //	the publisher says           the relay does

@@ -42,6 +42,10 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	}
 	r.track.databaseWorks(leading)
 	r.track.enter(StateLeading)
+	if r.share != nil {
+		r.share.began(r)
+		defer r.share.ended(r)
+	}
 
 	led, stopLeading := context.WithCancelCause(ctx)
 	publishing, stopPublishing := context.WithCancelCause(r.tenancy.fence.guard(until.publish))
@@ -52,9 +56,16 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	}
 	keeping, stopKeeping := context.WithCancel(until.settle) // a lease is kept until what was acknowledged is settled
 	kept := make(chan struct{})
+	successor := "" // the relay that is to have the lease next; empty for any
+	renewed := func(conn *pgxpool.Conn) {
+		if to, err := r.offer(keeping, conn, term); err == nil && to != "" {
+			successor = to
+			stopLeading(errGiven)
+		}
+	}
 	go func() {
 		defer close(kept)
-		r.tenancy.keep(keeping, conn, term, lose)
+		r.tenancy.keep(keeping, conn, term, renewed, lose)
 	}()
 	err = r.session(led, deadlines{publish: publishing, settle: until.settle}, term)
 	stopKeeping()
@@ -64,7 +75,10 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 		err = context.Cause(led)
 	}
 	stopLeading(nil)
-	if ctx.Err() != nil || !errors.Is(err, errAgain) { // else the next session is this relay's too
+	switch {
+	case successor != "" && ctx.Err() == nil:
+		r.tenancy.give(until.settle, term, successor)
+	case ctx.Err() != nil || !errors.Is(err, errAgain): // else the next session is this relay's too
 		r.tenancy.free(until.settle, term)
 	}
 	return err
@@ -102,6 +116,9 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 			}
 			listening = true
 			continue // it may have been given back before
+		}
+		if err := r.bid(ctx, conn, l); err != nil {
+			return 0, fmt.Errorf("ask another relay for the lease: %w", err)
 		}
 		if err := awaitLease(ctx, conn, l, listening); err != nil {
 			return 0, err
@@ -170,6 +187,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	}
 	r.chooseBroker()
 	r.low.Store(0)
+	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
 	purge := purger{db: r.db, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
@@ -183,7 +201,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return r.watchLoop(running, state) })
+		group.Go(func() error { return r.watchLoop(running, at, state) })
 		return r.pipeline(running, until, reading, at, state)
 	})
 	return group.Wait()
@@ -231,7 +249,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
 func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
-	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low)
+	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}

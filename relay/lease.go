@@ -129,9 +129,9 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 	return l, nil
 }
 
-// keep renews the lease of a term until ctx ends. Once that can no longer be proved it shuts the fence, calls lose and returns. It
-// works on conn as long as that one lives, and keeps one connection at most.
-func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, lose func(error)) {
+// keep renews the lease of a term until ctx ends, and calls renewed with the connection after each time. Once that can no longer be proved
+// it shuts the fence, calls lose and returns. It works on conn as long as that one lives, and keeps one connection at most.
+func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, renewed func(*pgxpool.Conn), lose func(error)) {
 	defer func() {
 		if conn != nil {
 			conn.Release()
@@ -146,6 +146,7 @@ func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, lose
 		wait = t.ttl / renewShare
 		if err == nil {
 			t.track.databaseWorks(leading)
+			renewed(conn)
 			continue
 		}
 		if wait /= 4; t.fence.left() <= 0 || errors.Is(err, ErrLeaseLost) {

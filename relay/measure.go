@@ -84,13 +84,19 @@ func (r *Relay) askBroker(ctx context.Context) {
 	}
 }
 
-// ledgerInterval is how often the leader compares the stream with what is known of it.
-const ledgerInterval = 10 * time.Second
+const (
+	// ledgerInterval is how often the leader compares the stream with what is known of it.
+	ledgerInterval = 10 * time.Second
+	// foreignEvents is how many events of others in the stream a position may lie behind.
+	foreignEvents = 10_000
+)
 
-// watchLoop notices a stream that loses events while nothing is published, or loses them at its beginning. It returns only
-// when the session has to begin anew, or when ctx ends. The broker's errors are the publish loop's matter.
-func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
+// watchLoop notices a stream that loses events while nothing is published, or loses them at its beginning, and keeps the position near
+// the end of a stream that others publish to. It returns only when the session has to begin anew, or when ctx ends. The broker's
+// errors are the publish loop's matter.
+func (r *Relay) watchLoop(ctx context.Context, at place, accepted StreamState) error {
 	ledger, ok := r.active.(Ledger)
+	settled := accepted.Last
 	for ok && pause(ctx, ledgerInterval) {
 		state, err := inspect(ctx, ledger)
 		if err != nil {
@@ -100,7 +106,8 @@ func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
 			return fmt.Errorf("%w: %w", errAgain, ErrRewound)
 		}
 		accepted = state
-		lost, gone := purgedByHand(place{broker: r.active.Name(), stream: state.Stream, incarnation: state.Incarnation}, state)
+		settled = r.advance(ctx, at, state.Last, settled)
+		lost, gone := purgedByHand(at, state)
 		if !gone || r.cfg.Heal == HealOff {
 			continue
 		}
@@ -111,6 +118,23 @@ func (r *Relay) watchLoop(ctx context.Context, accepted StreamState) error {
 	}
 	return nil
 }
+
+// advance notes that the stream is settled up to last, its end at an earlier moment, if that is so and lies well behind settled. It
+// returns up to where the stream is settled by what it has noted. Without that, the next leader of a quiet outbox would have to read
+// everything that the outboxes beside it have published to the same stream since.
+func (r *Relay) advance(ctx context.Context, at place, last, settled uint64) uint64 {
+	if last < settled+foreignEvents || !r.isSettled() {
+		return settled
+	}
+	if err := writePosition(ctx, r.db, at, last); err != nil {
+		return settled // it costs time alone, and is tried again
+	}
+	return last
+}
+
+// isSettled reports whether every event that was read is settled: then the stream holds none without a receipt before any end that was
+// seen before. Batches are asked for first, for their events may go to lanes.
+func (r *Relay) isSettled() bool { return r.landed.Load() && r.parked.Load().len() == 0 }
 
 func inspect(ctx context.Context, ledger Ledger) (StreamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)

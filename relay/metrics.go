@@ -34,6 +34,7 @@ type metrics struct {
 	leaseTerm   prometheus.Gauge
 	leaseSince  prometheus.Gauge
 	leaseUntil  prometheus.Gauge
+	leasesGiven prometheus.Counter
 	leasesLost  prometheus.Counter
 	publishTime prometheus.Histogram
 	endToEnd    prometheus.Histogram
@@ -84,6 +85,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		leaseSince:  gauge("lease_since_seconds", "When the lease was taken or given back, in seconds since 1970 by the database's clock."),
 		leaseUntil:  gauge("lease_until_seconds", "When the lease expires unless it is renewed, in seconds since 1970 by the database's clock."),
 		leasesLost:  counter("leases_lost_total", "How often this relay stopped publishing because it could not prove its lease."),
+		leasesGiven: counter("leases_given_total", "How often this relay gave its lease to one whose process leads fewer sources."),
 		publishTime: seconds("publish_seconds", "Time of one publish call, a batch, until the broker answered."),
 		endToEnd:    seconds("end_to_end_seconds", "Time from an event's insert to its acknowledgement, by the database's clock."),
 		lease: labelled.NewGaugeVec(prometheus.GaugeOpts{

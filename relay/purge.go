@@ -10,8 +10,10 @@ const (
 	purgeEvents = 8192
 	// purgePositionsLimit is how many positions one step looks at: some seconds' worth at any rate.
 	purgePositionsLimit = 200
-	// purgeInterval is the pause after a step that found little to do.
+	// purgeInterval is the pause after a step that found little to do. After each that found nothing it doubles, up to purgeIdle, or a
+	// tenth of the retention where that is less: most outboxes of many are quiet.
 	purgeInterval = time.Second
+	purgeIdle     = 10 * time.Second
 	// purgeRestart is how often the purge looks at all receipts again, and not only at those behind the last one that it
 	// removed: it must not walk over the dead rows of its own past with every step.
 	purgeRestart = time.Minute
@@ -38,8 +40,11 @@ func (p *purger) run(ctx context.Context, retry interface {
 	NextBackOff() time.Duration
 	Reset()
 }) error {
+	idle := max(purgeInterval, min(purgeIdle, p.retention/10))
+	quiet := purgeInterval
 	for {
 		wait := purgeInterval
+		position := p.position
 		events, err := p.step(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -53,6 +58,11 @@ func (p *purger) run(ctx context.Context, retry interface {
 			if events >= purgeEvents/2 {
 				continue
 			}
+			quiet = min(2*quiet, idle)
+			if events > 0 || p.position != position {
+				quiet = purgeInterval
+			}
+			wait = quiet
 		}
 		if !pause(ctx, wait) {
 			return nil

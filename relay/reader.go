@@ -30,10 +30,12 @@ type reader struct {
 
 	// low is the least id that may be unsettled, for the measurement of the backlog; others read it.
 	low *atomic.Int64
+	// landed says that no batch is on its way; others read it.
+	landed *atomic.Bool
 }
 
-func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64) *reader {
-	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, held: held, low: low}
+func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
+	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
 }
 
 // rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
@@ -66,6 +68,7 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 	}
 	b := batch{page: markRehomed(p, r.rehomed), flight: newFlight(p.events)}
 	r.flights = append(r.flights, b.flight)
+	r.landed.Store(false)
 	return b, nil
 }
 
@@ -135,6 +138,7 @@ func (r *reader) forgetLanded() {
 		low = min(low, f.ids[0])
 	}
 	r.low.Store(low)
+	r.landed.Store(len(r.flights) == 0)
 }
 
 // sweep looks for events behind the head that have no receipt and that nobody has on hand, and returns how many it found; the

@@ -23,6 +23,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// SchemaVersion is the newest version of the schema that this program knows, see [Check].
 	SchemaVersion int64
+	// Share shares the sources of a process out, if it has several; nil means that this relay keeps what it leads.
+	Share *Share
 }
 
 // Relay publishes the events of one outbox. Create it with [New].
@@ -32,6 +34,7 @@ type Relay struct {
 	publisher Publisher
 	switcher  Switcher // the publisher, if it stands for two; nil if not
 	tenancy   *tenancy
+	share     *Share    // nil for none
 	active    Publisher // the broker of this session; see chooseBroker
 	db        *database // of this session, for what is done beside the reading
 	log       *zap.Logger
@@ -41,6 +44,7 @@ type Relay struct {
 	clock     clock
 	low       atomic.Int64 // the least id that may be unsettled
 	behind    atomic.Bool  // whether the last read was as large as it may be
+	landed    atomic.Bool  // no batch is on its way
 	parked    atomic.Pointer[parkedIDs]
 	held      atomic.Pointer[heldKeys]
 }
@@ -66,7 +70,7 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	track := newTracker(log, m, owner, opts.Publisher.Name())
 	return &Relay{
 		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, log: log, metrics: m, track: track,
-		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion,
+		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion, share: opts.Share,
 	}, nil
 }
 
@@ -94,6 +98,9 @@ func (r *Relay) Run(ctx context.Context) error {
 			break
 		}
 		r.track.enter(StateConnecting)
+		if errors.Is(err, errGiven) {
+			continue
+		}
 		if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
 			r.log.Info("reading the outbox from its beginning", zap.NamedError("cause", err))
 			pause(ctx, r.cfg.BackoffMin)

@@ -136,6 +136,12 @@ func (t *tracker) leaseLost(err error) {
 	t.enter(StateConnecting)
 }
 
+// leaseGiven notes that the lease was given to another relay.
+func (t *tracker) leaseGiven(successor string) {
+	t.metrics.leasesGiven.Inc()
+	t.log.Info("the lease was given to a relay that leads fewer sources", zap.String("owner", successor))
+}
+
 // leaseNotFreed notes that the next leader has to wait.
 func (t *tracker) leaseNotFreed(ttl time.Duration, err error) {
 	t.log.Warn("the lease could not be given back; it expires", zap.Duration("within", ttl), zap.Error(err))

@@ -31,11 +31,15 @@ func (d *daemon) listen(ctx context.Context) (*adminServer, error) {
 	return &adminServer{Server: server, log: d.log}, nil
 }
 
-func (s *adminServer) start(source admin.StatusSource, gatherer prometheus.Gatherer) {
+func (s *adminServer) start(sources []*source, gatherer prometheus.Gatherer) {
 	if s == nil {
 		return
 	}
-	s.Start(admin.NewHandler(source, gatherer))
+	var shown []admin.Source
+	for _, each := range sources {
+		shown = append(shown, admin.Source{Name: each.settings.Source, Relay: each})
+	}
+	s.Start(admin.NewHandler(shown, gatherer))
 	s.log.Info("admin server listens", zap.String("address", s.Address()))
 }
 

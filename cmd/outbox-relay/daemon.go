@@ -5,24 +5,23 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/admin"
 	"github.com/gameoutbox/relay/config"
-	"github.com/gameoutbox/relay/migrations"
 	"github.com/gameoutbox/relay/relay"
 )
 
-// closeTimeout bounds the closing of each part. The three of them fit into stopMargin.
+// closeTimeout bounds the closing of each part. The admin server, a publisher and a pool fit into stopMargin.
 const closeTimeout = 200 * time.Millisecond
 
 // daemon is one run of the relay with everything around it.
 type daemon struct {
 	settings *config.Settings
 	log      *zap.Logger
-	migrate  bool // apply missing migrations first
+	migrate  bool         // apply missing migrations first
+	share    *relay.Share // nil if there is one source
 }
 
 // run starts the parts in the order in which they need each other, and stops them in the opposite order. Being told to stop before
@@ -36,78 +35,54 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 func (d *daemon) serve(ctx context.Context) error {
-	// Postgres: reachable, and with a schema that this program knows.
-	pool, err := d.openDatabase(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeWithin(d.log, "pool of Postgres connections", abandonable(pool.Close))
-
-	// The admin server has its address before the broker is asked, so that a port that is taken ends the start at once.
+	// The admin server has its address before anything is asked, so that a port that is taken ends the start at once.
 	server, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeWithin(d.log, "admin server", server.close)
 
-	// The relay itself. From here on probes are answered, also while the broker does not answer.
-	publisher, err := newPublisher(d.settings.Config, d.log)
-	if err != nil {
-		return err
-	}
-	defer closeWithin(d.log, "publisher", publisher.Close)
+	// What each source needs. From here on probes are answered, also while a database or a broker does not answer.
 	registry := admin.NewRegistry()
-	engine, err := d.newRelay(pool, publisher, registry)
-	if err != nil {
-		return err
+	if len(d.settings.Sources()) > 1 {
+		d.share = relay.NewShare()
 	}
-	server.start(engine, registry)
-
-	// The broker: a stream that cannot take the events ends the start, a server that is away does not.
-	if err := connect(ctx, publisher, d.settings, d.log); err != nil {
-		return err
-	}
-	return engine.Run(ctx)
-}
-
-func (d *daemon) newRelay(pool *pgxpool.Pool, publisher relay.Publisher, registry prometheus.Registerer) (*relay.Relay, error) {
-	return relay.New(d.settings.Config.Relay, relay.Options{
-		Pool: pool, Publisher: publisher, Logger: d.log, Registerer: registry, SchemaVersion: migrations.Latest(),
-	})
-}
-
-// openDatabase returns a pool of a database that a relay can work with.
-func (d *daemon) openDatabase(ctx context.Context) (*pgxpool.Pool, error) {
-	if d.migrate {
-		if err := d.migrateUp(ctx); err != nil {
-			return nil, err
+	var sources []*source
+	defer func() { closeAll(sources) }()
+	for _, settings := range d.settings.Sources() {
+		s, err := d.newSource(ctx, settings, registry)
+		sources = append(sources, s)
+		if err != nil {
+			return err
 		}
 	}
-	pool, err := openPool(ctx, d.settings)
-	if err != nil {
-		return nil, err
+	server.start(sources, registry)
+
+	// The relays themselves. The start has failed only if not one of them could begin.
+	started := make([]chan error, len(sources))
+	group, running := errgroup.WithContext(ctx)
+	for i, s := range sources {
+		started[i] = make(chan error, 1)
+		group.Go(func() error { return s.run(running, started[i]) })
 	}
-	if err := relay.Check(ctx, pool, migrations.Latest()); err != nil {
-		pool.Close()
-		return nil, explainCheck(d.settings, err)
-	}
-	return pool, nil
+	group.Go(func() error { return awaitStart(running, sources, started) })
+	return group.Wait()
 }
 
-func (d *daemon) migrateUp(ctx context.Context) error {
-	db, err := openDB(ctx, d.settings)
-	if err != nil {
-		return err
+// awaitStart returns when one source has begun, or an error when none of them could.
+func awaitStart(ctx context.Context, sources []*source, started []chan error) error {
+	errs := make([]error, len(sources))
+	for i := range started {
+		select {
+		case errs[i] = <-started[i]:
+		case <-ctx.Done():
+			return nil
+		}
+		if errs[i] == nil || ctx.Err() != nil {
+			return nil
+		}
 	}
-	defer db.Close()
-	steps, err := migrations.Up(ctx, db)
-	for _, step := range steps {
-		d.log.Info("migration applied", zap.Int64("version", step.Version), zap.String("name", step.Name))
-	}
-	if err != nil {
-		return explainMigration(d.settings, "cannot migrate the database", err)
-	}
-	return nil
+	return noneServed(sources, errs)
 }
 
 // abandonable makes a function that takes no context one that returns when ctx ends, and leaves the rest to the end of the

@@ -22,17 +22,34 @@ const connectTimeout = 10 * time.Second
 
 // openPool returns a pool whose first connection works. The caller closes it.
 func openPool(ctx context.Context, settings *config.Settings) (*pgxpool.Pool, error) {
+	pool, err := newPool(ctx, settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := ping(ctx, pool, settings); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// newPool returns a pool that has no connection yet. The caller closes it.
+func newPool(ctx context.Context, settings *config.Settings) (*pgxpool.Pool, error) {
 	pool, err := relay.NewPool(ctx, settings.Config.Postgres.URL, settings.Config.Postgres.MaxConns)
 	if err != nil {
 		return nil, unreachable(settings, err)
 	}
+	return pool, nil
+}
+
+// ping makes sure that a connection works.
+func ping(ctx context.Context, pool *pgxpool.Pool, settings *config.Settings) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, unreachable(settings, err)
+		return unreachable(settings, err)
 	}
-	return pool, nil
+	return nil
 }
 
 // openDB returns a database/sql handle whose first connection works, for the migrations. The caller closes it.

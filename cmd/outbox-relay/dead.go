@@ -36,7 +36,7 @@ type deadLetters struct {
 }
 
 // withDeadLetters makes work what the command does, with the store of the configured database.
-func withDeadLetters(cmd *cobra.Command, load func(...string) (*config.Settings, error), work func(context.Context, deadLetters) error) error {
+func withDeadLetters(cmd *cobra.Command, load loadFunc, work func(context.Context, deadLetters) error) error {
 	settings, err := load("postgres.url")
 	if err != nil {
 		return err

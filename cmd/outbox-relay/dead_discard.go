@@ -33,7 +33,7 @@ Many are removed in chunks. Ctrl-C leaves whole chunks done, and the same comman
 	}
 	discard.addTo(cmd, "`why` they are discarded; required")
 	cmd.Flags().BoolVar(&discard.yes, "yes", false, "do not ask for confirmation")
-	load := settingsOf(cmd, environ, "postgres")
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		sel, err := discard.which.toChange(cmd, args)
 		if err == nil && strings.TrimSpace(discard.trail.Note) == "" && !discard.dryRun {

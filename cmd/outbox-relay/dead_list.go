@@ -41,7 +41,7 @@ that of an event; of several filters all must apply.`,
 	cmd.Flags().BoolVar(&list.asJSON, "json", false, "print JSON, one object a line, with whole errors")
 	cmd.Flags().IntVar(&list.limit, "limit", 50, "the most that is listed; 0 means no limit")
 	cmd.Flags().StringVar(&list.sort, "sort", "newest", "`order`: newest or id")
-	load := settingsOf(cmd, environ, "postgres")
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		sel, err := list.which.selection(cmd, args)
 		if err == nil {

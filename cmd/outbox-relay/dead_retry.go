@@ -37,7 +37,7 @@ Many are retried in chunks. Ctrl-C leaves whole chunks done, and the same comman
 	retry.addTo(cmd, "`why` they are retried")
 	cmd.Flags().DurationVar(&retry.wait, "wait", 30*time.Second,
 		"how long to wait for the relay while it settles none of them; 0 does not wait, nor look into the stream")
-	load := settingsOf(cmd, environ, "postgres", "mq")
+	load := sourceOf(cmd, environ, "postgres", "mq")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		sel, err := retry.which.toChange(cmd, args)
 		if err == nil && retry.wait < 0 {

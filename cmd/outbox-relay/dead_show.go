@@ -26,7 +26,7 @@ cannot be printed is shown as the beginning of a hex dump; --payload writes it b
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "write the payload alone, byte for byte")
-	load := settingsOf(cmd, environ, "postgres")
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var sel deadletter.Selection
 		if err := name(&sel, args[0]); err != nil {

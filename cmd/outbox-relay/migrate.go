@@ -30,10 +30,13 @@ func newMigrateUpCommand(environ []string) *cobra.Command {
 		Use:   "up",
 		Short: "Applies every migration that the database lacks",
 		Long: `Applies every migration that the database lacks. It removes no data, makes no writer wait, and may be run by any number of
-processes at once. The role needs the right to create a schema, and a direct connection rather than a transaction pooler.`,
+processes at once. The role needs the right to create a schema, and a direct connection rather than a transaction pooler.
+
+Where several sources are configured it migrates each of them, or the one that --source names; one that fails keeps none of the others
+waiting.`,
 		Args: cobra.NoArgs,
 	}
-	withDatabase(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
+	withDatabases(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
 		return migrateUp(ctx, db, settings, cmd.OutOrStdout())
 	})
 	return cmd
@@ -64,7 +67,7 @@ func newMigrateStatusCommand(environ []string) *cobra.Command {
 		Short: "Lists the migrations, applied and pending",
 		Args:  cobra.NoArgs,
 	}
-	withDatabase(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
+	withDatabases(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
 		state, err := migrations.Status(ctx, db)
 		if err != nil {
 			return explainMigration(settings, "cannot read the migrations", err)
@@ -74,21 +77,54 @@ func newMigrateStatusCommand(environ []string) *cobra.Command {
 	return cmd
 }
 
-// withDatabase makes work what the command does, with the configured database.
-func withDatabase(cmd *cobra.Command, environ []string, work func(context.Context, *sql.DB, *config.Settings) error) {
-	load := settingsOf(cmd, environ, "postgres")
+// databaseWork is what a command does with a database.
+type databaseWork func(context.Context, *sql.DB, *config.Settings) error
+
+// withDatabase makes work what the command does, with the database of one source.
+func withDatabase(cmd *cobra.Command, environ []string, work databaseWork) {
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		settings, err := load("postgres.url")
 		if err != nil {
 			return err
 		}
-		db, err := openDB(cmd.Context(), settings)
+		return work.on(cmd.Context(), settings)
+	}
+}
+
+// withDatabases makes work what the command does, with the database of each source in turn, under a heading if there are several.
+func withDatabases(cmd *cobra.Command, environ []string, work databaseWork) {
+	load := sourcesOf(cmd, environ, "postgres")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		sources, err := load("postgres.url")
 		if err != nil {
 			return err
 		}
-		defer db.Close()
-		return work(cmd.Context(), db, settings)
+		if len(sources) == 1 {
+			return work.on(cmd.Context(), sources[0])
+		}
+		var failed []string
+		for _, settings := range sources {
+			fmt.Fprintf(cmd.OutOrStdout(), "source %s:\n", settings.Source)
+			if err := work.on(cmd.Context(), settings); err != nil {
+				report(cmd.ErrOrStderr(), err)
+				failed = append(failed, settings.Source)
+			}
+		}
+		if len(failed) == 0 {
+			return nil
+		}
+		return &failure{what: fmt.Sprintf("%d of %d sources failed: %s", len(failed), len(sources), listNames(failed))}
 	}
+}
+
+func (work databaseWork) on(ctx context.Context, settings *config.Settings) error {
+	db, err := openDB(ctx, settings)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return work(ctx, db, settings)
 }
 
 // migrateUp applies what the database lacks and prints each step. Steps that were applied before one failed are printed too.

@@ -39,7 +39,7 @@ from standard input where it is "-"; without one it is empty. A relay publishes 
 	cmd.Flags().StringVar(&flags.key, "key", "", "ordering `key`: events with the same key are published in order")
 	cmd.Flags().StringVar(&flags.id, "id", "", "`uuid` of the event, by which the broker knows duplicates (default a new one)")
 	cmd.Flags().StringArrayVar(&flags.headers, "header", nil, "header, as `name=value`; may be given again")
-	load := settingsOf(cmd, environ, "postgres")
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		event, err := flags.event(cmd, args)
 		if err != nil {

@@ -25,7 +25,7 @@ func newReplayListCommand(environ []string) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	load := settingsOf(cmd, environ, "postgres")
+	load := sourceOf(cmd, environ, "postgres")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		settings, err := load("postgres.url")
 		if err != nil {

@@ -25,7 +25,8 @@ func newRunCommand(environ []string) *cobra.Command {
 with 0. A second signal ends it at once.
 
 It refuses to start without Postgres, without a schema that it knows, or with a stream that cannot take the events. Once
-started it keeps trying, whatever goes away.`,
+started it keeps trying, whatever goes away. Where several sources are configured, those that cannot be served yet keep none of
+the others waiting: they are tried again, and the start fails only if there is no other.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply missing migrations first, as \"outbox-relay migrate up\" does")
@@ -49,7 +50,7 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
 	logStart(log, settings)
 	d := &daemon{settings: settings, log: log, migrate: migrate}
-	err = within(ctx, settings.Config.Relay.ShutdownTimeout+stopMargin, d.run)
+	err = within(ctx, longestStop(settings)+stopMargin, d.run)
 	if err == nil {
 		log.Info("stopped")
 	}
@@ -59,7 +60,15 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 func logStart(log *zap.Logger, settings *config.Settings) {
 	b := thisBuild()
 	log.Info("outbox-relay starts", zap.String("version", b.Version), zap.String("commit", b.Commit),
-		zap.Int64("schema", b.Schema), zap.String("config", settings.File))
+		zap.Int64("schema", b.Schema), zap.String("config", settings.File), zap.Int("sources", len(settings.Sources())))
+}
+
+// longestStop returns relay.shutdown_timeout, of several sources the longest.
+func longestStop(settings *config.Settings) (longest time.Duration) {
+	for _, source := range settings.Sources() {
+		longest = max(longest, source.Config.Relay.ShutdownTimeout)
+	}
+	return longest
 }
 
 // within runs work, and gives it up when it has not returned limit after ctx ended. Something that hangs, such as a connection

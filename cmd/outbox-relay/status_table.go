@@ -14,8 +14,11 @@ import (
 func writeTable(out io.Writer, seen overview) error {
 	var text bytes.Buffer
 	t := table{tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)}
-	t.backlog(seen)
-	t.relay(seen.Relay)
+	if len(seen.Sources) == 1 {
+		t.source(seen.Sources[0], seen.Relay)
+	} else {
+		t.sources(seen)
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -30,22 +33,23 @@ func (t table) row(name, format string, args ...any) {
 	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 }
 
-func (t table) backlog(seen overview) {
-	b := seen.Backlog
-	if b == nil {
-		t.row("outbox", "unknown: %s", seen.Error)
-		return
+// source writes everything that is known of one source.
+func (t table) source(s sourceView, r relayView) {
+	if b := s.Backlog; b == nil {
+		t.row("outbox", "unknown: %s", s.Error)
+	} else {
+		t.row("backlog", "%s%s", atMost(b.Exact), count(b.Events, "event"))
+		t.row("lag", "%s", seconds(b.Lag))
+		t.row("dead letters", "%d", b.DeadLetters)
 	}
-	t.row("backlog", "%s%s", atMost(b.Exact), count(b.Events, "event"))
-	t.row("lag", "%s", seconds(b.Lag))
-	t.row("dead letters", "%d", b.DeadLetters)
-	if seen.Lease != nil {
-		t.row("leader", "%s", leader(seen.Lease))
+	if s.Lease != nil {
+		t.row("leader", "%s", leader(s.Lease))
 	}
+	t.relay(s, r)
 }
 
-func (t table) relay(r relayView) {
-	s := r.Status
+func (t table) relay(view sourceView, r relayView) {
+	s := view.Relay
 	if s == nil {
 		t.row("relay", "%s", noRelay(r))
 		return
@@ -111,7 +115,10 @@ func loss(l *relay.Loss) string {
 }
 
 func noRelay(r relayView) string {
-	if r.URL == "" {
+	switch {
+	case r.Error == "":
+		return fmt.Sprintf("the one at %s does not serve this source; was its configuration changed since it started?", r.URL)
+	case r.URL == "":
 		return r.Error
 	}
 	return fmt.Sprintf("none answers at %s (%s)", r.URL, r.Error)

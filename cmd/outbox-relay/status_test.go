@@ -14,13 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/admin"
+	"github.com/gameoutbox/relay/config"
 	"github.com/gameoutbox/relay/relay"
 )
 
 // runningRelay answers like the admin server of a relay with this status, and returns its address.
 func runningRelay(t *testing.T, s relay.Status) string {
 	t.Helper()
-	server := httptest.NewServer(admin.NewHandler(fixedStatus(s), prometheus.NewRegistry()))
+	sources := []admin.Source{{Name: config.DefaultSource, Relay: fixedStatus(s)}}
+	server := httptest.NewServer(admin.NewHandler(sources, prometheus.NewRegistry()))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
@@ -38,6 +40,10 @@ func leading() relay.Status {
 	}
 }
 
+func oneSource(s sourceView, r relayView) overview {
+	return overview{Sources: []sourceView{s}, Relay: r}
+}
+
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
 	s, troubled := leading(), leading()
@@ -48,7 +54,7 @@ func TestStatusTable(t *testing.T) {
 		want string
 	}{
 		"relay leads": {
-			overview{Backlog: &relay.Backlog{Events: 250_000, Lag: 75.4, DeadLetters: 7}, Relay: relayView{URL: "http://r", Status: &s}},
+			oneSource(sourceView{Backlog: &relay.Backlog{Events: 250_000, Lag: 75.4, DeadLetters: 7}, Relay: &s}, relayView{URL: "http://r"}),
 			`backlog       at most 250000 events
 lag           1m15s
 dead letters  7
@@ -63,7 +69,7 @@ delayed       5 events by an earlier failure of the key
 held          no key
 `},
 		"trouble": {
-			overview{Backlog: &relay.Backlog{Exact: true}, Relay: relayView{URL: "http://r", Status: &troubled}},
+			oneSource(sourceView{Backlog: &relay.Backlog{Exact: true}, Relay: &troubled}, relayView{URL: "http://r"}),
 			`backlog       0 events
 lag           0s
 dead letters  0
@@ -81,15 +87,18 @@ warning       a trigger
 warning       unlogged
 `},
 		"no relay": {
-			overview{Backlog: &relay.Backlog{Events: 1, Exact: true, Lag: 0.0123}, Relay: relayView{URL: "http://r", Error: "refused"}},
+			oneSource(sourceView{Backlog: &relay.Backlog{Events: 1, Exact: true, Lag: 0.0123}}, relayView{URL: "http://r", Error: "refused"}),
 			`backlog       1 event
 lag           12ms
 dead letters  0
 relay         none answers at http://r (refused)
 `},
 		"no database": {
-			overview{Error: "refused", Relay: relayView{Error: "admin.listen is empty"}},
+			oneSource(sourceView{Error: "refused"}, relayView{Error: "admin.listen is empty"}),
 			"outbox  unknown: refused\nrelay   admin.listen is empty\n"},
+		"another configuration": {
+			oneSource(sourceView{Error: "refused"}, relayView{URL: "http://r"}),
+			"outbox  unknown: refused\nrelay   the one at http://r does not serve this source; was its configuration changed since it started?\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,9 +119,40 @@ func TestStatusTableTellsWhichBrokerIsUsed(t *testing.T) {
 		state.Primary, state.Fallback, state.Since = "jetstream", "redis", time.Now().Add(-time.Minute)
 		s.Failover = &state
 		var out bytes.Buffer
-		require.NoError(t, writeTable(&out, overview{Backlog: &relay.Backlog{}, Relay: relayView{Status: &s}}))
+		require.NoError(t, writeTable(&out, oneSource(sourceView{Backlog: &relay.Backlog{}, Relay: &s}, relayView{})))
 		require.Contains(t, out.String(), want)
 	}
+}
+
+func TestStatusTableOfSeveralSources(t *testing.T) {
+	t.Parallel()
+	well, troubled := leading(), leading()
+	well.Ready, well.NotReady, well.Broker.State = true, "", relay.BrokerOK
+	troubled.Warnings = []string{"a trigger"}
+	seen := overview{Relay: relayView{URL: "http://r"}, Sources: []sourceView{
+		{Source: "eu", Backlog: &relay.Backlog{Exact: true}, Relay: &well, Lease: &relay.Lease{
+			Owner: "pod-7/1/x2bcde", Term: 3, Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Held: true,
+		}},
+		{Source: "us-west", Backlog: &relay.Backlog{Events: 250_000, Lag: 75.4, DeadLetters: 7}, Relay: &troubled},
+		{Source: "asia", Error: "no answer"},
+	}}
+	var out bytes.Buffer
+	require.NoError(t, writeTable(&out, seen))
+	require.Equal(t, `SOURCE   RELAY    READY  BACKLOG         LAG    DEAD LETTERS  PUBLISHED  BROKER                 LEADER          TERM  SINCE
+eu       leading  yes    0               0s     0             1          jetstream ok           pod-7/1/x2bcde  3     2026-01-02T03:04:05Z
+us-west  leading  no     at most 250000  1m15s  7             1          jetstream unavailable  -               -     -
+asia     -        -      -               -      -             -          -                      -               -     -
+
+us-west: not ready: the broker does not answer
+us-west: a trigger
+asia: no answer
+`, out.String())
+
+	seen.Sources, seen.Relay.Error = seen.Sources[2:], "refused"
+	seen.Sources = append(seen.Sources, seen.Sources[0])
+	out.Reset()
+	require.NoError(t, writeTable(&out, seen))
+	require.Contains(t, out.String(), "\n\nrelay: none answers at http://r (refused)\nasia: no answer\n")
 }
 
 func TestStatusTableTellsWhoLeads(t *testing.T) {
@@ -128,7 +168,7 @@ func TestStatusTableTellsWhoLeads(t *testing.T) {
 		"none: no relay ever led": {Since: since, Until: since},
 	} {
 		var out bytes.Buffer
-		require.NoError(t, writeTable(&out, overview{Backlog: &relay.Backlog{}, Lease: &lease, Relay: relayView{Error: "none"}}))
+		require.NoError(t, writeTable(&out, oneSource(sourceView{Backlog: &relay.Backlog{}, Lease: &lease}, relayView{Error: "none"})))
 		require.Contains(t, out.String(), "leader        "+want+"\n")
 	}
 }
@@ -155,9 +195,11 @@ func TestStatusShowsTheRelayWhenTheDatabaseIsAway(t *testing.T) {
 	require.Equal(t, codeFailure, got.code)
 	var seen overview
 	require.NoError(t, json.Unmarshal([]byte(got.out), &seen))
-	require.Nil(t, seen.Backlog)
-	require.Contains(t, seen.Error, "cannot connect to Postgres")
-	require.Equal(t, uint64(3), seen.Relay.Status.Retried)
+	require.Len(t, seen.Sources, 1)
+	require.Equal(t, config.DefaultSource, seen.Sources[0].Source)
+	require.Nil(t, seen.Sources[0].Backlog)
+	require.Contains(t, seen.Sources[0].Error, "cannot connect to Postgres")
+	require.Equal(t, uint64(3), seen.Sources[0].Relay.Retried)
 }
 
 // lines counts the lines written to it and calls enough after the third.

@@ -71,7 +71,7 @@ func newVerifyCommand(environ []string) *cobra.Command {
 	cmd.Flags().BoolVar(&v.noWait, "no-wait", false, "with --repair: leave events that the stream would still drop as duplicates")
 	cmd.Flags().BoolVar(&v.all, "all-findings", false, fmt.Sprintf("show every finding, not only the first %d", shownFindings))
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print JSON")
-	load := settingsOf(cmd, environ, "postgres", "mq")
+	load := sourceOf(cmd, environ, "postgres", "mq")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if v.what, err = flags.selection(time.Now()); err != nil {
 			return usageError(cmd, err)

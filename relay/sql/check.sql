@@ -23,7 +23,9 @@ select ns.oid is not null and has_schema_privilege(ns.oid, 'usage')             
        held_keys.oid is null or has_table_privilege(held_keys.oid, 'select')
             and has_table_privilege(held_keys.oid, 'insert')                      as may_hold_keys,
        lease.oid is null or has_table_privilege(lease.oid, 'select')
-            and has_any_column_privilege(lease.oid, 'update')                     as may_lead,
+            and has_any_column_privilege(lease.oid, 'update')
+            and (sharing.oid is null or has_table_privilege(sharing.oid, 'select')
+                and has_any_column_privilege(sharing.oid, 'update'))              as may_lead,
        coalesce(row_security_active(events.oid), false)                           as hides_rows,
        exists (select from pg_catalog.pg_index as i
                join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -48,3 +50,4 @@ left join pg_catalog.pg_class     as rehomes      on rehomes.relnamespace = ns.o
 left join pg_catalog.pg_class     as control      on control.relnamespace = ns.oid      and control.relname = 'control'
 left join pg_catalog.pg_class     as held_keys    on held_keys.relnamespace = ns.oid    and held_keys.relname = 'held_keys'
 left join pg_catalog.pg_class     as lease        on lease.relnamespace = ns.oid        and lease.relname = 'lease'
+left join pg_catalog.pg_class     as sharing      on sharing.relnamespace = ns.oid      and sharing.relname = 'sharing'

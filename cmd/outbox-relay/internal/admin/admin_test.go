@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,7 +25,9 @@ type source func() relay.Status
 
 func (s source) Status() relay.Status { return s() }
 
-func fixed(s relay.Status) source { return func() relay.Status { return s } }
+func fixed(s relay.Status) []admin.Source {
+	return []admin.Source{{Name: "default", Relay: source(func() relay.Status { return s })}}
+}
 
 // get asks a handler and returns its answer.
 func get(t *testing.T, handler http.Handler, method, path string) (code int, body, contentType string) {
@@ -64,13 +67,43 @@ func TestProbes(t *testing.T) {
 
 func TestStatusIsJSON(t *testing.T) {
 	t.Parallel()
-	want := relay.Status{State: relay.StateLeading, Published: 7, Since: time.Now().UTC().Truncate(time.Second)}
-	code, body, contentType := get(t, admin.NewHandler(fixed(want), prometheus.NewRegistry()), http.MethodGet, admin.StatusPath)
+	one := relay.Status{State: relay.StateLeading, Ready: true, Published: 7, Since: time.Now().UTC().Truncate(time.Second)}
+	want := admin.Status{Ready: true, Sources: []admin.SourceStatus{{Source: "default", Status: one}}}
+	code, body, contentType := get(t, admin.NewHandler(fixed(one), prometheus.NewRegistry()), http.MethodGet, admin.StatusPath)
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "application/json", contentType)
-	var have relay.Status
+	var have admin.Status
 	require.NoError(t, json.Unmarshal([]byte(body), &have))
 	require.Equal(t, want, have)
+}
+
+func TestProbesOfSeveralSources(t *testing.T) {
+	t.Parallel()
+	ready, sick := relay.Status{Ready: true}, relay.Status{NotReady: "no answer"}
+	switched := relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis", OnFallback: true}}
+	for name, tc := range map[string]struct {
+		sources []relay.Status
+		ready   int
+		body    string
+	}{
+		"all":      {[]relay.Status{ready, ready}, http.StatusOK, "ready\n"},
+		"some":     {[]relay.Status{sick, ready, sick}, http.StatusOK, "ready, 1 of 3 sources; not ready: s0: no answer; s2: no answer\n"},
+		"none":     {[]relay.Status{sick, sick}, http.StatusServiceUnavailable, "not ready: s0: no answer; s1: no answer\n"},
+		"fallback": {[]relay.Status{ready, switched}, http.StatusOK, "ready, on the fallback redis: s1\n"},
+		"many": {[]relay.Status{sick, sick, sick, sick, sick, sick, sick}, http.StatusServiceUnavailable,
+			"not ready: s0: no answer; s1: no answer; s2: no answer; s3: no answer; s4: no answer; and 2 more\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var sources []admin.Source
+			for i, s := range tc.sources {
+				sources = append(sources, admin.Source{Name: fmt.Sprintf("s%d", i), Relay: source(func() relay.Status { return s })})
+			}
+			code, body, _ := get(t, admin.NewHandler(sources, prometheus.NewRegistry()), http.MethodGet, "/readyz")
+			require.Equal(t, tc.ready, code)
+			require.Equal(t, tc.body, body)
+		})
+	}
 }
 
 func TestMetrics(t *testing.T) {
@@ -114,7 +147,8 @@ func TestServerServesUntilItIsClosed(t *testing.T) {
 
 	status, err := admin.FetchStatus(t.Context(), url)
 	require.NoError(t, err)
-	require.Equal(t, uint64(7), status.Published)
+	require.Equal(t, uint64(7), status.Of("default").Published)
+	require.Nil(t, status.Of("other"))
 
 	require.NoError(t, server.Close(t.Context()))
 	_, err = admin.FetchStatus(t.Context(), url)

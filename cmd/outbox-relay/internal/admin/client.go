@@ -8,15 +8,13 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/gameoutbox/relay/relay"
 )
 
 // clientTimeout bounds one question to a relay.
 const clientTimeout = 2 * time.Second
 
 // maxStatus is more than the JSON of any status needs, in bytes.
-const maxStatus = 1 << 20
+const maxStatus = 16 << 20
 
 // URL returns where a relay that listens on an address answers. A relay that listens on every interface is asked over loopback.
 func URL(listen string) string {
@@ -34,25 +32,25 @@ func URL(listen string) string {
 }
 
 // FetchStatus asks the relay that answers at url, see [URL]. It takes at most two seconds.
-func FetchStatus(ctx context.Context, url string) (relay.Status, error) {
+func FetchStatus(ctx context.Context, url string) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+StatusPath, nil)
 	if err != nil {
-		return relay.Status{}, err
+		return Status{}, err
 	}
 	transport := &http.Transport{DisableKeepAlives: true} // and no proxy: the relay is near
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
-		return relay.Status{}, err
+		return Status{}, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return relay.Status{}, fmt.Errorf("%s answered %s: is it an outbox-relay?", url, response.Status)
+		return Status{}, fmt.Errorf("%s answered %s: is it an outbox-relay?", url, response.Status)
 	}
-	var s relay.Status
+	var s Status
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&s); err != nil {
-		return relay.Status{}, fmt.Errorf("%s answered no status: %w", url, err)
+		return Status{}, fmt.Errorf("%s answered no status: %w", url, err)
 	}
 	return s, nil
 }

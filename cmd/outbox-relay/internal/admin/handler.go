@@ -8,15 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/gameoutbox/relay/relay"
 )
 
 // StatusPath is where the server answers with the relay's status as JSON.
 const StatusPath = "/api/v1/status"
-
-// StatusSource tells what a relay is doing. It is asked by several requests at once and must not block.
-type StatusSource interface{ Status() relay.Status }
 
 // NewRegistry returns a registry with the metrics of the Go runtime and of the process. The relay adds its own.
 func NewRegistry() *prometheus.Registry {
@@ -28,36 +23,34 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// NewHandler returns the handler of every path of the server.
-func NewHandler(source StatusSource, gatherer prometheus.Gatherer) http.Handler {
+// NewHandler returns the handler of every path of the server, for a relay with these sources.
+func NewHandler(sources []Source, gatherer prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
-	mux.HandleFunc("GET /readyz", readyz(source))
-	mux.HandleFunc("GET "+StatusPath, status(source))
+	mux.HandleFunc("GET /readyz", readyz(sources))
+	mux.HandleFunc("GET "+StatusPath, status(sources))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	return mux
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
 
-func readyz(source StatusSource) http.HandlerFunc {
+func readyz(sources []Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		switch s := source.Status(); {
-		case !s.Ready:
-			answer(w, http.StatusServiceUnavailable, "not ready: "+s.NotReady)
-		case s.Failover != nil && s.Failover.OnFallback:
-			answer(w, http.StatusOK, "ready, on the fallback "+s.Failover.Fallback)
-		default:
-			answer(w, http.StatusOK, "ready")
+		s := statusOf(sources)
+		code := http.StatusOK
+		if !s.Ready {
+			code = http.StatusServiceUnavailable
 		}
+		answer(w, code, s.verdict())
 	}
 }
 
-func status(source StatusSource) http.HandlerFunc {
+func status(sources []Source) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		_ = json.NewEncoder(w).Encode(source.Status()) // fails only when the client is gone
+		_ = json.NewEncoder(w).Encode(statusOf(sources)) // fails only when the client is gone
 	}
 }
 

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/config"
+	"github.com/gameoutbox/relay/migrations"
+	"github.com/gameoutbox/relay/relay"
+)
+
+const (
+	// startPauseMin and startPauseMax bound the pause after an attempt to begin with a source that cannot be served yet.
+	startPauseMin = time.Second
+	startPauseMax = 15 * time.Second
+)
+
+// source is one database of the daemon with what relays from it. It shares nothing with the other sources: what hangs or fails in one
+// delays no other.
+type source struct {
+	settings  *config.Settings
+	log       *zap.Logger
+	migrate   bool // apply missing migrations first
+	alone     bool // there is no other source
+	pool      *pgxpool.Pool
+	publisher relay.Publisher
+	engine    *relay.Relay
+	waits     atomic.Pointer[string] // why the engine does not run yet; nil if it does
+}
+
+// newSource makes everything that a source needs, and connects to nothing. What it returns is to be closed, also with an error.
+func (d *daemon) newSource(ctx context.Context, settings *config.Settings, registry prometheus.Registerer) (*source, error) {
+	s := &source{
+		settings: settings, migrate: d.migrate, alone: len(d.settings.Sources()) == 1,
+		log: d.log.With(zap.String("source", settings.Source)),
+	}
+	var err error
+	if s.pool, err = newPool(ctx, settings); err != nil {
+		return s, err
+	}
+	if s.publisher, err = newPublisher(settings.Config, s.log); err != nil {
+		return s, err
+	}
+	s.engine, err = relay.New(settings.Config.Relay, relay.Options{
+		Pool: s.pool, Publisher: s.publisher, Logger: s.log, SchemaVersion: migrations.Latest(),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"source": settings.Source}, registry), Share: d.share,
+	})
+	return s, err
+}
+
+// run relays from the source until ctx ends. It tells started how the first attempt to begin went; one that fails is made again.
+func (s *source) run(ctx context.Context, started chan<- error) error {
+	err := s.begin(ctx)
+	started <- err
+	for wait := startPauseMin; err != nil; wait = min(2*wait, startPauseMax) {
+		if !s.pause(ctx, wait) {
+			return nil
+		}
+		err = s.begin(ctx)
+	}
+	return s.engine.Run(ctx)
+}
+
+// begin makes sure that the database can be relayed from. With a broker that must be set up differently a lone relay does not start; where
+// there are others, a broker is connected to only by the relay that leads.
+func (s *source) begin(ctx context.Context) error {
+	err := s.openDatabase(ctx)
+	if err == nil && s.alone {
+		err = connect(ctx, s.publisher, s.settings, s.log)
+	}
+	if ctx.Err() == nil {
+		s.note(err)
+	}
+	return err
+}
+
+// pause waits before the next attempt, and reports false when ctx ends.
+func (s *source) pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// note keeps why the engine does not run yet, and logs it.
+func (s *source) note(err error) {
+	if err == nil {
+		s.waits.Store(nil)
+		return
+	}
+	text := err.Error()
+	s.waits.Store(&text)
+	if f := (*failure)(nil); !s.alone && errors.As(err, &f) {
+		s.log.Error("source cannot be served yet; trying again", zap.Error(err), zap.String("value", f.value), zap.String("next", f.next))
+	}
+}
+
+// Status returns what the engine says, and why it does not run yet if it does not.
+func (s *source) Status() relay.Status {
+	status := s.engine.Status()
+	if why := s.waits.Load(); why != nil {
+		status.Ready, status.NotReady = false, *why
+	}
+	return status
+}
+
+// openDatabase makes sure that the database answers, and has a schema that a relay can work with.
+func (s *source) openDatabase(ctx context.Context) error {
+	if s.migrate {
+		if err := s.migrateUp(ctx); err != nil {
+			return err
+		}
+	}
+	if err := ping(ctx, s.pool, s.settings); err != nil {
+		return err
+	}
+	if err := relay.Check(ctx, s.pool, migrations.Latest()); err != nil {
+		return explainCheck(s.settings, err)
+	}
+	return nil
+}
+
+func (s *source) migrateUp(ctx context.Context) error {
+	db, err := openDB(ctx, s.settings)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	steps, err := migrations.Up(ctx, db)
+	for _, step := range steps {
+		s.log.Info("migration applied", zap.Int64("version", step.Version), zap.String("name", step.Name))
+	}
+	if err != nil {
+		return explainMigration(s.settings, "cannot migrate the database", err)
+	}
+	return nil
+}
+
+// close closes the publisher, then the pool.
+func (s *source) close() {
+	if s.publisher != nil {
+		closeWithin(s.log, "publisher", s.publisher.Close)
+	}
+	if s.pool != nil {
+		closeWithin(s.log, "pool of Postgres connections", abandonable(s.pool.Close))
+	}
+}
+
+// closeAll closes the sources side by side: each may take its time.
+func closeAll(sources []*source) {
+	var closing sync.WaitGroup
+	for _, s := range sources {
+		closing.Go(s.close)
+	}
+	closing.Wait()
+}
+
+// noneServed is the failure of a relay none of whose sources could begin.
+func noneServed(sources []*source, errs []error) error {
+	if len(sources) == 1 {
+		return errs[0]
+	}
+	all := &failure{what: fmt.Sprintf("none of the %d sources can be served", len(sources))}
+	for i, err := range errs {
+		all.cause = errors.Join(all.cause, fmt.Errorf("%s: %w", sources[i].settings.Source, err))
+		if f := (*failure)(nil); all.next == "" && errors.As(err, &f) {
+			all.value, all.next = f.value, f.next
+		}
+	}
+	return all
+}
