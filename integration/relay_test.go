@@ -175,6 +175,24 @@ func (s stream) count() int {
 	return int(info.CachedInfo().State.Msgs)
 }
 
+// unacknowledged returns how many events a durable consumer has still to get or to acknowledge; -1 while it cannot be asked.
+func (s stream) unacknowledged(name string) int {
+	nc, err := nats.Connect(s.url, nats.Timeout(time.Second))
+	if err != nil {
+		return -1
+	}
+	defer nc.Close()
+	js, err := natsjs.New(nc, natsjs.WithDefaultTimeout(time.Second))
+	if err != nil {
+		return -1
+	}
+	durable, err := js.Consumer(context.Background(), s.name, name)
+	if err != nil {
+		return -1
+	}
+	return int(durable.CachedInfo().NumPending) + durable.CachedInfo().NumAckPending
+}
+
 // capture adds a subject to those of the stream.
 func (s stream) capture(t testing.TB, subject string) {
 	t.Helper()

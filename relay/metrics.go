@@ -78,7 +78,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		healed:      counter("healed_events_total", "Events published again because the stream had lost them; a consumer may see them twice."),
 		lookedUp:    counter("takeover_read_total", "Events that were read in the stream after a takeover."),
 		recovered:   counter("takeover_found_total", "Events found there that an earlier relay had published without settling them."),
-		onFallback:  gauge("failover_active", "1 while the fallback is used."),
+		onFallback:  gauge("failover_active", "1 while this relay leads and uses the fallback."),
 		failovers:   counter("failovers_total", "How often the relay changed from the primary to the fallback."),
 		rehomed:     counter("rehomed_total", "Events that the fallback got first and the primary has now; a consumer of both sees them twice."),
 		leaseTerm:   gauge("lease_term", "Term of the lease, as this relay saw it last; it rises with each relay that takes over."),

@@ -70,11 +70,8 @@ func (t *tracker) enter(state State) {
 		return
 	}
 	t.status.State, t.status.Since = state, time.Now()
-	leading := 0.0
-	if state == StateLeading {
-		leading = 1
-	}
-	t.metrics.leading.Set(leading)
+	t.metrics.leading.Set(float64(count(state == StateLeading)))
+	t.metrics.onFallback.Set(0) // a session that begins says which broker it uses
 	t.log.Info("relay is "+string(state), zap.String("state", string(state)))
 }
 
@@ -218,6 +215,7 @@ func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) 
 func (t *tracker) brokerChosen(name string, fallback bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.metrics.onFallback.Set(float64(count(fallback)))
 	if t.status.Broker.Name == name {
 		return
 	}
@@ -226,7 +224,6 @@ func (t *tracker) brokerChosen(name string, fallback bool) {
 	if fallback {
 		t.metrics.failovers.Inc()
 	}
-	t.metrics.onFallback.Set(float64(count(fallback)))
 }
 
 // rehoming notes that events of the fallback are published to the primary.

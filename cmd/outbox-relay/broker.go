@@ -68,12 +68,17 @@ func connect(ctx context.Context, publisher relay.Publisher, settings *config.Se
 	if !errors.Is(err, relay.ErrMisconfigured) {
 		return ctx.Err()
 	}
-	setting, section := "mq.nats_url", "mq"
-	if !settings.Config.UsesNATS() {
-		setting, section = "redis.host", "redis"
-	}
+	setting, section := brokerSetting(settings)
 	return &failure{
 		what: "the broker cannot take the events", cause: err, value: settings.Show(setting),
 		next: "change the broker or the section " + section + " as the cause says, then start again",
 	}
+}
+
+// brokerSetting returns which setting says where the broker is, of two the primary, and the section that it is in.
+func brokerSetting(settings *config.Settings) (setting, section string) {
+	if settings.Config.UsesNATS() {
+		return "mq.nats_url", "mq"
+	}
+	return "redis.host", "redis"
 }

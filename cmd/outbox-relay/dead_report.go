@@ -76,6 +76,7 @@ func (r *retryReport) end(waited time.Duration) {
 	}
 	r.line(deadletter.Dead, "dead again; see outbox-relay dead list")
 	r.name(deadletter.Dead, func(*deadletter.Retried) string { return "refused again" })
+	r.line(deadletter.Elsewhere, "taken by another broker: the stream gets them when the relay uses the primary again")
 	r.line(deadletter.Acknowledged, "acknowledged, but not seen in the stream: "+r.view.blind)
 	r.line(deadletter.Held, "waiting, because another dead letter holds the key")
 	r.name(deadletter.Held, func(e *deadletter.Retried) string {
@@ -177,6 +178,7 @@ var problems = []struct {
 	{droppedForGood, "write anew, from where it came from, what was dropped and is gone; outbox.dead_letter_log names it"},
 	{has(deadletter.Held), "deal with the other dead letters of the keys that are held"},
 	{has(deadletter.Waits), "see outbox-relay status whether a relay leads and its broker answers: it then publishes what waits"},
+	{has(deadletter.Elsewhere), "see outbox-relay status when the relay uses the primary again: it then publishes there what the fallback has"},
 	{has(deadletter.Acknowledged), "look for the event ids in the stream by hand, or make it readable"},
 }
 

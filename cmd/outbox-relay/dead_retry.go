@@ -28,7 +28,8 @@ events of keys go on that they held. The relay publishes them.
 A stream drops an event whose id it has seen within its duplicate window, and acknowledges it like any other. So the command
 waits until the relay has settled the retried events, looks for them in the stream, and says which were stored and which were
 dropped. An event that was dropped although the stream does not hold it becomes a dead letter again. Exit code 0 means that the
-stream holds every one of them, or that --wait was 0.
+stream holds every one of them, or that --wait was 0. With two brokers that is the stream of the primary: what the relay gave to the
+fallback meanwhile gets there when the relay uses the primary again, and is named.
 
 Many are retried in chunks. Ctrl-C leaves whole chunks done, and the same command goes on.`,
 		Example: `  outbox-relay dead retry 42 --note 'max_payload was raised'
@@ -37,7 +38,7 @@ Many are retried in chunks. Ctrl-C leaves whole chunks done, and the same comman
 	retry.addTo(cmd, "`why` they are retried")
 	cmd.Flags().DurationVar(&retry.wait, "wait", 30*time.Second,
 		"how long to wait for the relay while it settles none of them; 0 does not wait, nor look into the stream")
-	load := sourceOf(cmd, environ, "postgres", "mq")
+	load := sourceOf(cmd, environ, "postgres", "mq", "redis")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		sel, err := retry.which.toChange(cmd, args)
 		if err == nil && retry.wait < 0 {
@@ -86,7 +87,7 @@ func (r deadRetry) run(ctx context.Context, cmd *cobra.Command, dead deadLetters
 // follow finds out what becomes of the retried events.
 func (r deadRetry) follow(ctx context.Context, dead deadLetters, report *retryReport, meant meantLetters) error {
 	retried := report.Retried
-	if err := dead.Await(ctx, retried, r.wait); err != nil {
+	if err := dead.Await(ctx, retried, report.view.broker(), r.wait); err != nil {
 		return dead.explain(ctx, "cannot see what becomes of the retried events", err)
 	}
 	if ctx.Err() != nil {
@@ -125,6 +126,14 @@ func openStreamView(ctx context.Context, dead deadLetters) *streamView {
 		view.blind = err.Error()
 	}
 	return view
+}
+
+// broker returns the name of the stream's broker; empty if there is none.
+func (v *streamView) broker() string {
+	if v.ledger == nil {
+		return ""
+	}
+	return v.ledger.publisher.Name()
 }
 
 // close gives the connection back.

@@ -26,11 +26,16 @@ every event that the game committed with what a client of the stream received.
 Postgres is the server of --postgres-url, in which the demo creates a database and drops it in the end; else a server program
 installed here; else a Docker container (image OUTBOX_TEST_POSTGRES_IMAGE, outbox-relay/postgres:17 or postgres:17).
 
+With --redis-url, Redis stands in for JetStream in the outage: a client of Redis gets the events meanwhile, and JetStream gets them too
+when it is back. The stream there has a name of its own and goes in the end. A server for it: docker run --rm -p 6379:6379 redis:8.0,
+or the one of "make up".
+
 Ctrl-C stops the game early, closes the account and removes everything. A second Ctrl-C ends the demo at once; then only a database
 in the server of --postgres-url stays behind.
 
 Exit codes: 0 if no event was lost, duplicated, out of order, or seen although it was rolled back, 1 otherwise, 2 wrong usage.`,
 		Example: `  outbox-relay demo --outage
+  outbox-relay demo --outage --redis-url redis://localhost:6379
   outbox-relay demo --duration 1m --rate 2000 --keep`,
 		Args: cobra.NoArgs,
 	}
@@ -40,6 +45,7 @@ Exit codes: 0 if no event was lost, duplicated, out of order, or seen although i
 	flags.BoolVar(&o.Outage, "outage", false, "stop the JetStream server for the second third of the game")
 	flags.BoolVar(&o.Keep, "keep", false, "keep both servers until Ctrl-C, and say how to look at them")
 	flags.StringVar(&o.PostgresURL, "postgres-url", "", "`url` of a Postgres server to use instead of starting one")
+	flags.StringVar(&o.RedisURL, "redis-url", "", "`url` of a Redis server that stands in for JetStream in the outage")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.Validate(); err != nil {
 			return usageError(cmd, err)

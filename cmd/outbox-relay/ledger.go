@@ -34,7 +34,7 @@ func openLedger(settings *config.Settings) (*ledger, error) {
 		closeWithin(log, "publisher", publisher.Close)
 		return nil, &failure{
 			what: "no broker is configured that could be read back", value: settings.Show("mq.nats_url"),
-			next: "set mq.nats_url to the server that the relay publishes to", code: codeUsage,
+			next: "set mq.nats_url or redis.host to the server that the relay publishes to", code: codeUsage,
 		}
 	}
 	return &ledger{Ledger: found, publisher: publisher, log: log}, nil
@@ -44,12 +44,13 @@ func (l *ledger) close() { closeWithin(l.log, "publisher", l.publisher.Close) }
 
 // explainLedger explains why a stream could not be read; nil if err speaks of something else.
 func explainLedger(settings *config.Settings, err error) error {
-	f := &failure{what: "cannot read the stream", cause: err, value: settings.Show("mq.nats_url")}
+	setting, section := brokerSetting(settings)
+	f := &failure{what: "cannot read the stream", cause: err, value: settings.Show(setting)}
 	switch {
 	case errors.Is(err, relay.ErrUnavailable):
 		f.next = "check that the server runs, then run this again"
 	case errors.Is(err, relay.ErrMisconfigured):
-		f.next = "change the broker or the section mq as the cause says, then run this again"
+		f.next = "change the broker or the section " + section + " as the cause says, then run this again"
 	default:
 		return nil
 	}

@@ -64,7 +64,7 @@ func newReplayCommand(environ []string) *cobra.Command {
 	cmd.Flags().BoolVar(&r.asJSON, "json", false, "print JSON")
 	cmd.Flags().Int64Var(&r.resume, "resume", 0, "go on with the interrupted replay of this `id`")
 	cmd.Flags().IntVar(&r.rate, "rate", defaultReplayRate, "most `events` a second; 0 means no limit")
-	load := sourceOf(cmd, environ, "postgres", "mq")
+	load := sourceOf(cmd, environ, "postgres", "mq", "redis")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if err := r.check(cmd); err != nil {
 			return usageError(cmd, err)

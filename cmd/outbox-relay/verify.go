@@ -21,7 +21,8 @@ const shownFindings = 20
 
 const verifyHelp = `Compares the retained events (relay.retention) that were acknowledged with the stream, and reports those that are missing,
 duplicated, out of order for their key, or altered. Events that the stream has dropped by its own limits count as expired. It
-changes nothing, and a relay may publish and purge meanwhile.
+changes nothing, and a relay may publish and purge meanwhile. With two brokers the stream is that of the primary; what only the fallback
+has counts as not compared, until the relay has published it there too.
 
 --repair sends the missing events again: the relay publishes them by its ordinary path, and the command looks whether they have
 arrived. The stream would drop an event that it stored within its duplicate window, even one that it has lost since; the command waits
@@ -71,7 +72,7 @@ func newVerifyCommand(environ []string) *cobra.Command {
 	cmd.Flags().BoolVar(&v.noWait, "no-wait", false, "with --repair: leave events that the stream would still drop as duplicates")
 	cmd.Flags().BoolVar(&v.all, "all-findings", false, fmt.Sprintf("show every finding, not only the first %d", shownFindings))
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print JSON")
-	load := sourceOf(cmd, environ, "postgres", "mq")
+	load := sourceOf(cmd, environ, "postgres", "mq", "redis")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if v.what, err = flags.selection(time.Now()); err != nil {
 			return usageError(cmd, err)

@@ -11,7 +11,7 @@ unpack_experimental() {
 	printf 'Dir::Etc::sourcelist "%s/sources.list";\nDir::Etc::sourceparts "-";\nDir::State::lists "%s/lists";\nDir::Cache "%s";\n' \
 		"$folder/apt" "$folder/apt" "$folder/apt" >"$folder/apt/apt.conf"
 	if ! (cd "$folder/debs" && APT_CONFIG=$folder/apt/apt.conf apt-get -q update &&
-		APT_CONFIG=$folder/apt/apt.conf apt-get -q download "$@") >"$folder/apt/log" 2>&1; then
+		APT_CONFIG=$folder/apt/apt.conf apt-get -q -t experimental download "$@") >"$folder/apt/log" 2>&1; then
 		fail "cannot download $* of Debian experimental: $(tail -n 5 "$folder/apt/log")"
 	fi
 	for deb in "$folder"/debs/*.deb; do dpkg -x "$deb" "$folder/root"; done

@@ -13,6 +13,7 @@ type Outcome string
 const (
 	Waits        Outcome = "waiting"      // the relay has not settled it yet
 	Held         Outcome = "held"         // it waits, for another dead letter holds its key
+	Elsewhere    Outcome = "elsewhere"    // another broker took it: of two the fallback, until the primary is used again
 	Acknowledged Outcome = "acknowledged" // the broker took it; whether it stored or dropped it was not found out
 	Stored       Outcome = "stored"       // the stream has stored it since
 	Duplicate    Outcome = "duplicate"    // the stream recognised its id, and has stored nothing new
@@ -31,14 +32,15 @@ const (
 	awaitPauseMax = time.Second
 )
 
-// Await waits until the relay has settled the retried events, and sets their outcome to Acknowledged or Dead. It gives up when
-// nothing was settled for patience, or when ctx ends, which is no error: then some are left that wait or are held.
-func (s *Store) Await(ctx context.Context, retried []Retried, patience time.Duration) error {
+// Await waits until the relay has settled the retried events, and sets their outcome to Acknowledged, to Elsewhere if it was not by
+// this broker (empty for any), or to Dead. It gives up when nothing was settled for patience, or when ctx ends, which is no error:
+// then some are left that wait or are held.
+func (s *Store) Await(ctx context.Context, retried []Retried, broker string, patience time.Duration) error {
 	open := pointers(retried)
 	deadline := time.Now().Add(patience)
 	for pause := awaitPauseMin; ; pause = min(2*pause, awaitPauseMax) {
 		before := len(open)
-		if err := s.settled(ctx, open); err != nil && ctx.Err() == nil {
+		if err := s.settled(ctx, open, broker); err != nil && ctx.Err() == nil {
 			return err
 		}
 		open = slices.DeleteFunc(open, func(r *Retried) bool { return !r.Outcome.open() })
@@ -60,10 +62,10 @@ func pointers(retried []Retried) []*Retried {
 }
 
 // settled asks once what has become of events.
-func (s *Store) settled(ctx context.Context, open []*Retried) error {
+func (s *Store) settled(ctx context.Context, open []*Retried, broker string) error {
 	for chunk := range slices.Chunk(open, lookEvents) {
 		ids, eventIDs := columns(refs(chunk))
-		found, err := look[struct{ Outcome Outcome }](ctx, s, settledSQL, ids, eventIDs)
+		found, err := look[struct{ Outcome Outcome }](ctx, s, settledSQL, ids, eventIDs, broker)
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,11 @@ func (d *demo) audit() (closing, error) {
 	if err := d.consumer.CaughtUp(ctx); err != nil {
 		return closing{}, fmt.Errorf("the account cannot be closed: %w", err)
 	}
+	if d.fallback != nil {
+		if err := d.fallback.CaughtUp(ctx); err != nil {
+			return closing{}, fmt.Errorf("the account cannot be closed: %w", err)
+		}
+	}
 	c := closing{Snapshot: d.books.Close()}
 	if err := d.checkCommitted(ctx, c.Snapshot); err != nil {
 		return closing{}, err
@@ -43,6 +48,11 @@ func (d *demo) audit() (closing, error) {
 
 // drain waits until everything that was committed has been received. It gives up when nothing comes any more.
 func (d *demo) drain() {
+	if d.standIn != nil {
+		returning, cancel := context.WithTimeout(context.Background(), d.patience)
+		d.watchReturn(returning)
+		cancel()
+	}
 	drained := d.books.MarkWaiting()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

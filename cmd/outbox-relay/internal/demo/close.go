@@ -16,6 +16,9 @@ func (d *demo) close(c closing, early bool) error {
 	if d.Outage {
 		d.screen.say("%s", d.outage.report())
 	}
+	if d.standIn != nil {
+		d.screen.say("%s", d.reportStandIn())
+	}
 	if failed := d.game.Failed(); failed > 0 {
 		d.screen.say("%s transactions of the game failed without being meant to; none of them counts as committed.",
 			display.Count(failed))
@@ -25,6 +28,13 @@ func (d *demo) close(c closing, early bool) error {
 		d.screen.say("%s events wait in outbox.events, %s are in outbox.dead_letters.",
 			display.Count(c.waiting), display.Count(c.deadLetters))
 		return ErrUnbalanced
+	}
+	if d.standIn != nil {
+		text, balanced := d.standIn.verdict(d.books.WasCommitted)
+		d.screen.say("%s", text)
+		if !balanced {
+			return ErrUnbalanced
+		}
 	}
 	if c.Committed == 0 && !early {
 		return errors.New("the game committed nothing")

@@ -5,6 +5,8 @@
 //	  |                                                                      |
 //	  +------- what was committed ------> account <------ what was received -+
 //
+// With a Redis server (--redis-url) the relay has a fallback for the outage, and another client reads that.
+//
 // The relay is the one that `outbox-relay run` runs. The account (package account) asks neither it nor Postgres' outbox: it
 // compares what the game saw committed with what the consumer got. In the end the database is asked how many events it has
 // committed, so that the game's own count is not taken on trust either.

@@ -10,7 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gameoutbox/relay/migrations"
+	"github.com/gameoutbox/relay/publishers/failover"
 	"github.com/gameoutbox/relay/publishers/jetstream"
+	"github.com/gameoutbox/relay/publishers/redisstream"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -24,11 +26,36 @@ type engine struct {
 	err    error // valid when ended is closed
 }
 
-// startEngine connects a relay to both servers and runs it.
-func startEngine(ctx context.Context, postgresURL, natsURL string, log *zap.Logger, c *cleanup) (*engine, error) {
-	cfg := jetstream.DefaultConfig()
-	cfg.NATSURL = natsURL
-	publisher, err := jetstream.New(cfg, log)
+// servers are what the relay of the demo works with.
+type servers struct {
+	postgres string // URL
+	mq       jetstream.Config
+	redis    *redisstream.Config // nil for none
+}
+
+// publisher is one that connects before the first event.
+type publisher interface {
+	relay.Publisher
+	relay.Connector
+}
+
+// publisher returns the publisher of JetStream, with Redis as its fallback where there is one. A demo is short, so it switches as
+// fast as is allowed.
+func (s servers) publisher(log *zap.Logger) (publisher, error) {
+	primary, err := jetstream.New(s.mq, log)
+	if err != nil || s.redis == nil {
+		return primary, err
+	}
+	fallback, err := redisstream.New(*s.redis, log)
+	if err != nil {
+		return nil, err
+	}
+	return failover.New(failover.Config{After: time.Second, FailbackAfter: time.Second, Rehome: true}, primary, fallback, log)
+}
+
+// startEngine connects a relay to the servers and runs it.
+func startEngine(ctx context.Context, s servers, log *zap.Logger, c *cleanup) (*engine, error) {
+	publisher, err := s.publisher(log)
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
@@ -36,7 +63,7 @@ func startEngine(ctx context.Context, postgresURL, natsURL string, log *zap.Logg
 	if err := publisher.Connect(ctx); err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	pool, err := relay.NewPool(ctx, postgresURL, relay.MinConns+1) // one for the demo's own look at the backlog
+	pool, err := relay.NewPool(ctx, s.postgres, relay.MinConns+1) // one for the demo's own look at the backlog
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
@@ -47,7 +74,7 @@ func startEngine(ctx context.Context, postgresURL, natsURL string, log *zap.Logg
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	e := &engine{Relay: r, pool: pool, stream: cfg.StreamName}
+	e := &engine{Relay: r, pool: pool, stream: s.mq.StreamName}
 	e.run()
 	c.later("stop the relay", func(context.Context) error { return e.stop() })
 	return e, e.awaitLeading(ctx)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/demo/broker"
 )
 
 // maxEvents is the most events that a demo may make: the account keeps each, in about 100 bytes.
@@ -12,6 +14,9 @@ const maxEvents = 20_000_000
 
 // minOutage is the shortest game in which an outage can be shown: a third of it is the outage.
 const minOutage = 3 * time.Second
+
+// minStandIn is the shortest game in which Redis can be seen to stand in: a third of it is longer than the switches take.
+const minStandIn = 12 * time.Second
 
 // Options are what a demo can be asked for. Start from [DefaultOptions].
 type Options struct {
@@ -26,6 +31,8 @@ type Options struct {
 	Keep bool
 	// PostgresURL is a server in which the demo may create a database. Empty means to start a server.
 	PostgresURL string
+	// RedisURL is a server that stands in for JetStream in the outage. Empty means that events wait.
+	RedisURL string
 
 	// Out is where the demo shows itself; Terminal says that it is a terminal.
 	Out      io.Writer
@@ -51,9 +58,22 @@ func (o Options) Validate() error {
 	if o.Outage && o.Duration < minOutage {
 		errs = append(errs, fmt.Errorf("--duration is %v, allowed with --outage: %v or more", o.Duration, minOutage))
 	}
+	if o.RedisURL != "" {
+		errs = append(errs, o.validateRedis())
+	}
 	if events := o.Duration.Seconds() * float64(o.Rate); events > maxEvents {
 		errs = append(errs, fmt.Errorf("--duration %v with --rate %d makes %.0f events, allowed: %d, for the account keeps each in memory",
 			o.Duration, o.Rate, events, maxEvents))
 	}
 	return errors.Join(errs...)
+}
+
+func (o Options) validateRedis() error {
+	switch {
+	case !o.Outage:
+		return errors.New("--redis-url is for --outage")
+	case o.Duration < minStandIn:
+		return fmt.Errorf("--duration is %v, allowed with --redis-url: %v or more", o.Duration, minStandIn)
+	}
+	return broker.CheckRedisURL(o.RedisURL)
 }

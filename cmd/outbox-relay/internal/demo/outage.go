@@ -24,9 +24,17 @@ func (d *demo) interrupt(ctx context.Context) error {
 		return nil
 	}
 	d.breakDown(ctx)
-	sleep(ctx, third)
+	down, end := context.WithTimeout(ctx, third)
+	defer end()
+	if d.standIn != nil {
+		d.watchLeave(down)
+	}
+	<-down.Done()
 	if err := d.recover(ctx); err != nil {
 		return err
+	}
+	if d.standIn != nil {
+		d.watchReturn(ctx)
 	}
 	select {
 	case <-d.outage.caughtUp:

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/demo/account"
@@ -24,9 +25,12 @@ type demo struct {
 	engine   *engine
 	consumer *broker.Consumer
 	game     *game.Game
+	fallback *broker.Fallback // nil without Redis
 
 	progress progress
 	outage   outage
+	standIn  *standIn      // nil without Redis
+	rehomed  atomic.Int64  // events that JetStream got after Redis
 	patience time.Duration // the drain is given up when nothing was received for so long
 }
 

@@ -152,6 +152,9 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		"--duration is 100ms, allowed: 1s or more":                  {Duration: 100 * time.Millisecond, Rate: 1},
 		"--rate is 0, allowed: 1 or more":                           {Duration: time.Second},
 		"allowed with --outage: 3s or more":                         {Duration: time.Second, Rate: 1, Outage: true},
+		"--redis-url is for --outage":                               {Duration: time.Minute, Rate: 1, RedisURL: "redis://localhost"},
+		"allowed with --redis-url: 12s or more":                     {Duration: time.Second, Rate: 1, Outage: true, RedisURL: "redis://localhost"},
+		"--redis-url is not a URL":                                  {Duration: time.Minute, Rate: 1, Outage: true, RedisURL: "http://hunter2@x"},
 		"makes 36000000 events, allowed: 20000000, for the account": {Duration: time.Hour, Rate: 10_000},
 	} {
 		assert.ErrorContains(t, Run(t.Context(), o), want)

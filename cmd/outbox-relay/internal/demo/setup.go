@@ -17,6 +17,7 @@ import (
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/demo/reaper"
 	"github.com/gameoutbox/relay/cmd/outbox-relay/internal/demo/throwaway"
 	"github.com/gameoutbox/relay/migrations"
+	"github.com/gameoutbox/relay/publishers/jetstream"
 )
 
 // setUp makes everything that the demo needs. What it made before an error is in d.clean.
@@ -35,7 +36,15 @@ func (d *demo) setUp(ctx context.Context) error {
 	if err := d.startBroker(filepath.Join(dir, "nats")); err != nil {
 		return err
 	}
-	if d.engine, err = startEngine(ctx, d.postgres.URL, d.broker.URL(), d.log.log, &d.clean); err != nil {
+	s := servers{postgres: d.postgres.URL, mq: jetstream.DefaultConfig()}
+	s.mq.NATSURL = d.broker.URL()
+	if d.RedisURL != "" {
+		if err := d.openFallback(ctx); err != nil {
+			return err
+		}
+		s.redis = &d.fallback.Config
+	}
+	if d.engine, err = startEngine(ctx, s, d.log.log, &d.clean); err != nil {
 		return err
 	}
 	if err := d.startConsumer(ctx); err != nil {
@@ -95,6 +104,17 @@ func (d *demo) startBroker(dir string) (err error) {
 	return nil
 }
 
+// openFallback uses a stream of the demo's own on the given Redis server.
+func (d *demo) openFallback(ctx context.Context) (err error) {
+	d.standIn = newStandIn()
+	if d.fallback, err = broker.OpenFallback(ctx, d.RedisURL, d.standIn.receive); err != nil {
+		return err
+	}
+	d.clean.later("remove the stream of the demo in Redis", d.fallback.Remove)
+	d.screen.say("Redis %s stands by (given, stream %s)", d.fallback.Version, d.fallback.Config.Stream)
+	return nil
+}
+
 func (d *demo) startConsumer(ctx context.Context) (err error) {
 	if d.consumer, err = broker.Consume(ctx, d.broker.URL(), d.engine.stream, d.receive); err != nil {
 		return err
@@ -113,6 +133,9 @@ func (d *demo) receive(got broker.Delivery) {
 		return
 	}
 	d.books.Received(entry, got.Stored, got.At)
+	if got.Rehomed {
+		d.rehomed.Add(1)
+	}
 }
 
 func (d *demo) prepareGame(ctx context.Context) (err error) {

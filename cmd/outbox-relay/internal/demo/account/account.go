@@ -182,6 +182,14 @@ func (a *Account) Unreadable() {
 	a.count.unreadable++
 }
 
+// WasCommitted reports whether an event is known to be committed.
+func (a *Account) WasCommitted(id ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	en, ok := a.entries[id]
+	return ok && en.fate == committed
+}
+
 // order checks the first copy of an event against the events of its key that were received before.
 func (a *Account) order(en *entry, e Event) {
 	k, ok := a.keys[e.Key]

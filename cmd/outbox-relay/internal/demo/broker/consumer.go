@@ -19,6 +19,7 @@ type Delivery struct {
 	Data    []byte
 	Stored  time.Time // when the stream stored it
 	At      time.Time // when the consumer had it in hand
+	Rehomed bool      // the header Outbox-Rehomed: Redis had it before
 }
 
 // Consumer reads a stream from its first message on, in order, as any client would: over its own connection, and
@@ -75,6 +76,7 @@ func (c *Consumer) handle(msg jetstream.Msg) {
 	c.deliver(Delivery{
 		EventID: msg.Headers().Get(nats.MsgIdHdr), Key: msg.Headers().Get("Outbox-Key"),
 		Subject: msg.Subject(), Data: msg.Data(), Stored: meta.Timestamp, At: at,
+		Rehomed: msg.Headers().Get("Outbox-Rehomed") != "",
 	})
 	c.advance(meta.Sequence.Stream)
 }
