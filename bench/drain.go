@@ -2,155 +2,149 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	natsjs "github.com/nats-io/nats.go/jetstream"
-
-	"github.com/gameoutbox/relay/relay"
 )
 
-// drain lets a relay publish a full outbox, from its start until everything is settled, and proves what came of it.
-func (s *stand) drain(ctx context.Context, retention time.Duration) (float64, error) {
-	if err := s.fill(ctx); err != nil {
-		return 0, err
-	}
-	return s.drainFilled(ctx, retention)
-}
+const (
+	drainLook    = 5 * time.Millisecond // between two looks at the stream
+	settleLook   = 2 * time.Millisecond // between two looks whether everything is settled
+	drainTimeout = 5 * time.Minute      // without any progress
+)
 
-func (s *stand) drainFilled(ctx context.Context, retention time.Duration) (float64, error) {
-	stream, err := s.freshStream(ctx)
+// drain lets a contender publish a backlog and proves what came of it. The contender waits for events when the backlog appears,
+// all of it with one commit: the clock runs from that commit to the moment at which every event is stored and written back.
+func (l *lab) drain(ctx context.Context, c contender, w workload, look func(*process) (sample, error)) (values sample, err error) {
+	if err := c.empty(ctx, l); err != nil {
+		return nil, fmt.Errorf("empty the table: %w", err)
+	}
+	stream, err := l.freshStream(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var rate float64
-	err = s.withRelay(ctx, retention, func(r *relay.Relay) error {
-		began, used := time.Now(), cpuTime()
-		if err := s.waitSettled(ctx, r, s.o.events); err != nil {
-			return err
-		}
-		rate = s.perSecond(began)
-		s.cpu = append(s.cpu, (cpuTime()-used)/time.Duration(s.o.events))
-		return nil
-	})
+	p, err := c.start(ctx, l)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := s.requireStored(ctx, stream); err != nil {
-		return 0, err
-	}
-	return rate, s.requireOrder(ctx, stream)
-}
-
-// drainDefault is drain as the relay is installed.
-func (s *stand) drainDefault(ctx context.Context) (float64, error) {
-	return s.drain(ctx, defaultRetention)
-}
-
-// drainDeleting is drain without retention.
-func (s *stand) drainDeleting(ctx context.Context) (float64, error) { return s.drain(ctx, 0) }
-
-// drainBesideSnapshot is drain while a transaction holds a snapshot from before the first event, so that no dead row can be removed.
-func (s *stand) drainBesideSnapshot(ctx context.Context) (rate float64, err error) {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	conn, err := pgx.Connect(ctx, s.url)
+	defer func() { err = errors.Join(err, p.stop()) }()
+	values, err = l.timeDrain(ctx, c, w, p, stream)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	if err := s.fill(ctx); err != nil {
-		return 0, err
-	}
-	return rate, pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select count(*) from outbox.schema_version"); err != nil { // takes the snapshot
-			return err
+	if look != nil {
+		seen, err := look(p)
+		if err != nil {
+			return nil, err
 		}
-		rate, err = s.drainFilled(ctx, defaultRetention)
-		return err
-	})
+		values = merge(values, seen)
+	}
+	times, err := prove(ctx, stream, w)
+	if err != nil {
+		return nil, err
+	}
+	return merge(values, sample{stored.name: rateOf(times)}), nil
 }
 
-// waitSettled returns when the relay has published some events and nothing is left. The table is looked at only then: a
-// look costs the server more than publishing does, where it passes over all rows that were just deleted.
-func (s *stand) waitSettled(ctx context.Context, r *relay.Relay, events int) error {
-	for r.Status().Published < uint64(events) {
-		if !sleep(ctx, time.Millisecond) {
-			return ctx.Err()
-		}
+func (l *lab) timeDrain(ctx context.Context, c contender, w workload, p *process, stream natsjs.Stream) (sample, error) {
+	end, began, before, err := l.release(ctx, c, w, func() usage { return l.usageOf(p.pid(), l.natsPID) })
+	if err != nil {
+		return nil, err
 	}
+	reached := func(ctx context.Context) (int, error) {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return int(info.State.Msgs), nil
+	}
+	if err := waitStored(ctx, p, w.events, reached); err != nil {
+		return nil, err
+	}
+	if err := waitSettled(ctx, l, c, p, end); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	costs := l.usageOf(p.pid(), l.natsPID).perEvent(before, w.events)
+	return merge(costs, sample{drained.name: float64(w.events) / took.Seconds()}), nil
+}
+
+// release puts the backlog into the contender's table, all at once, and returns where the server's log ended then, and when that was.
+// used is read right before.
+func (l *lab) release(ctx context.Context, c contender, w workload, used func() usage) (end string, began time.Time, before usage, err error) {
+	tx, err := l.pool.Begin(ctx)
+	if err != nil {
+		return "", began, nil, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // after a commit this does nothing
+	if err := insert(ctx, tx, c, w, 0, w.events); err != nil {
+		return "", began, nil, fmt.Errorf("fill the table: %w", err)
+	}
+	if err := l.checkpoint(ctx); err != nil {
+		return "", began, nil, err
+	}
+	before = used()
+	if err := tx.Commit(ctx); err != nil {
+		return "", began, nil, fmt.Errorf("fill the table: %w", err)
+	}
+	began = time.Now()
+	err = l.admin.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&end)
+	return end, began, before, err
+}
+
+// waitStored returns when the broker has so many events.
+func waitStored(ctx context.Context, p *process, events int, reached func(context.Context) (int, error)) error {
+	had, since := 0, time.Now()
 	for {
-		if b, err := relay.ReadBacklog(ctx, s.pool); err != nil || b.Events == 0 {
-			return err
+		has, err := reached(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask the broker how much it has stored: %w", err)
+		case has >= events:
+			return nil
+		case p.ended():
+			return fmt.Errorf("the program ended when %d of %d events were stored; it said: %s", has, events, p.log.text())
+		case has > had:
+			had, since = has, time.Now()
+		case time.Since(since) > drainTimeout:
+			return fmt.Errorf("nothing was stored for %s, after %d of %d events; the program said: %s", drainTimeout, has, events, p.log.text())
 		}
-		if !sleep(ctx, time.Millisecond) {
+		if !sleep(ctx, drainLook) {
 			return ctx.Err()
 		}
 	}
 }
 
-// requireOrder reads the stream as a client and fails unless the ids of each key rise.
-func (s *stand) requireOrder(ctx context.Context, stream natsjs.Stream) error {
-	consumer, err := stream.OrderedConsumer(ctx, natsjs.OrderedConsumerConfig{HeadersOnly: true})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages(natsjs.PullMaxMessages(10_000))
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	last := make(map[string]int64)
-	for range s.o.events {
-		m, err := messages.Next(natsjs.NextContext(ctx))
-		if err != nil {
-			return err
+// waitSettled returns when everything is written back. The table is looked at only then, for a look may cost the server much.
+func waitSettled(ctx context.Context, l *lab, c contender, p *process, end string) error {
+	for began := time.Now(); ; {
+		done, err := c.settled(ctx, l, end)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask what is written back: %w", err)
+		case done:
+			return nil
+		case p.ended() || time.Since(began) > drainTimeout:
+			return fmt.Errorf("not everything was written back within %s; the program said: %s", drainTimeout, p.log.text())
 		}
-		key := m.Headers().Get("Outbox-Key")
-		id, err := strconv.ParseInt(m.Headers().Get("Outbox-Seq"), 10, 64)
-		if err != nil {
-			return err
-		}
-		if id <= last[key] {
-			return fmt.Errorf("key %s: id %d is stored behind %d", key, id, last[key])
-		}
-		last[key] = id
-	}
-	return nil
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // cannot fail with these arguments
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// idle returns the share of one core that a relay without work takes.
-func (s *stand) idle(ctx context.Context) (float64, error) {
-	const lasting = 10 * time.Second
-	var share float64
-	err := s.withRelay(ctx, defaultRetention, func(*relay.Relay) error {
-		if !sleep(ctx, time.Second) {
+		if !sleep(ctx, settleLook) {
 			return ctx.Err()
 		}
-		used := cpuTime()
-		if !sleep(ctx, lasting) {
-			return ctx.Err()
-		}
-		share = float64(cpuTime()-used) / float64(lasting)
-		return nil
-	})
-	return share, err
+	}
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
+// rateOf is how many events a second were stored, from the first to the last.
+func rateOf(times []time.Time) float64 {
+	first, last := times[0], times[0]
+	for _, each := range times {
+		if each.Before(first) {
+			first = each
+		}
+		if each.After(last) {
+			last = each
+		}
 	}
+	return float64(len(times)-1) / last.Sub(first).Seconds()
 }

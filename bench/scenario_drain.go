@@ -1,0 +1,44 @@
+package main
+
+import "context"
+
+// drainSize is the payload of the events whose figures are compared.
+const drainSize = 256
+
+// drainScenario compares the drain of a backlog with the limits of this machine, and with others that do the same job.
+func (l *lab) drainScenario() scenario {
+	events := pick(l.o.quick, 500_000, 100_000)
+	slow := pick(l.o.quick, 30_000, 5_000) // for those that would take minutes
+	all, few := newWorkload(events, drainSize, manyKeys), newWorkload(slow, drainSize, manyKeys)
+	limit := "raw: fast ingest"
+	s := scenario{
+		name: "drain", title: "Drain of a backlog", passes: pick(l.o.quick, 5, 2), columns: drainCols,
+		about: countOf(events) + " events of 256 B with 1,000 keys appear in one commit while the program waits for events; the time ends when all are stored " +
+			"and written back. Raw: the same messages, with ids, out of nothing. Programs marked with * drain " + countOf(slow) + ".",
+		cases: []testCase{
+			{name: limit, run: func(ctx context.Context) (sample, error) { return l.rawFast(ctx, all) }},
+			{name: "raw: async publish, 4,096 pending", against: limit, run: func(ctx context.Context) (sample, error) { return l.rawAsync(ctx, all) }},
+			{name: "raw: reading the rows", against: limit, run: func(ctx context.Context) (sample, error) { return l.rawRead(ctx, all) }},
+			l.drainCase(relayRetaining, all, limit),
+			l.drainCase(relayDeleting, all, limit),
+			l.drainCase(walReader{}, all, limit),
+			l.drainCase(textbook{}, few, limit),
+			l.drainCase(watermillForwarder{}, few, limit),
+		},
+	}
+	for i := len(s.cases) - 2; i < len(s.cases); i++ {
+		s.cases[i].name += " *"
+	}
+	s.plots = []plotting{bars("drain.svg", "Drain of "+countOf(events)+" events of 256 B, events/s", drained)}
+	return s
+}
+
+// The relay as it is installed, and without retention.
+var (
+	relayRetaining = &theRelay{label: "relay, retention 5 minutes", retention: defaultRetention}
+	relayDeleting  = &theRelay{label: "relay, retention 0"}
+)
+
+func (l *lab) drainCase(c contender, w workload, against string) testCase {
+	return testCase{name: c.name(), against: against, run: func(ctx context.Context) (sample, error) { return l.drain(ctx, c, w, nil) }}
+}
