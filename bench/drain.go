@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	drainLook    = 5 * time.Millisecond // between two looks at the stream
+	lookMin      = 2 * time.Millisecond // between two looks at the broker, when it is nearly done
+	lookMax      = 100 * time.Millisecond
 	settleLook   = 2 * time.Millisecond // between two looks whether everything is settled
 	drainTimeout = 5 * time.Minute      // without any progress
 )
@@ -94,9 +95,11 @@ func (l *lab) release(ctx context.Context, c contender, w workload, used func() 
 	return end, began, before, err
 }
 
-// waitStored returns when the broker has so many events.
+// waitStored returns when the broker has so many events. It looks more often the nearer the end is, for looking takes time from what is
+// measured.
 func waitStored(ctx context.Context, p *process, events int, reached func(context.Context) (int, error)) error {
-	had, since := 0, time.Now()
+	had, began := 0, time.Now()
+	since := began
 	for {
 		has, err := reached(ctx)
 		switch {
@@ -111,7 +114,8 @@ func waitStored(ctx context.Context, p *process, events int, reached func(contex
 		case time.Since(since) > drainTimeout:
 			return fmt.Errorf("nothing was stored for %s, after %d of %d events; the program said: %s", drainTimeout, has, events, p.log.text())
 		}
-		if !sleep(ctx, drainLook) {
+		left := time.Since(began) * time.Duration(events-has) / time.Duration(max(1, has))
+		if !sleep(ctx, min(max(left/4, lookMin), lookMax)) {
 			return ctx.Err()
 		}
 	}

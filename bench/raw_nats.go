@@ -81,6 +81,7 @@ func (l *lab) raw(ctx context.Context, w workload, send func(*rawMessages) error
 	took := time.Since(began)
 	used := l.usageOf(os.Getpid(), l.natsPID).perEvent(before, w.events)
 	delete(used, postgres.name) // it had nothing to do
+	delete(used, allCPU.name)
 	times, err := prove(ctx, stream, w)
 	if err != nil {
 		return nil, err

@@ -95,14 +95,13 @@ func (l *lab) rawRedis(ctx context.Context, server redisServer, w workload) (sam
 		return nil, fmt.Errorf("load the script: %w", err)
 	}
 	before, began := l.usageOf(os.Getpid(), server.pid), time.Now()
-	for from := 0; from < w.events; from += redisPart * redisWindow {
-		if err := server.sendWindow(ctx, client, sha, w, from); err != nil {
-			return nil, err
-		}
+	if err := server.sendAll(ctx, client, sha, w); err != nil {
+		return nil, err
 	}
 	took := time.Since(began)
 	used := l.usageOf(os.Getpid(), server.pid).perEvent(before, w.events)
 	delete(used, postgres.name) // it had nothing to do
+	delete(used, allCPU.name)
 	if err := proveRedis(ctx, client, w); err != nil {
 		return nil, err
 	}
@@ -122,7 +121,30 @@ func (s redisServer) script() (string, error) {
 	return text.String(), nil
 }
 
-func (s redisServer) sendWindow(ctx context.Context, client *redis.Client, sha string, w workload, from int) error {
+// sendAll makes the next window while the server works on one.
+func (s redisServer) sendAll(ctx context.Context, client *redis.Client, sha string, w workload) error {
+	windows := make(chan redis.Pipeliner, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(windows)
+		for from := 0; from < w.events; from += redisPart * redisWindow {
+			select {
+			case windows <- s.window(ctx, client, sha, w, from):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for pipe := range windows {
+		if err := sendWindow(ctx, pipe); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (s redisServer) window(ctx context.Context, client *redis.Client, sha string, w workload, from int) redis.Pipeliner {
 	pipe := client.Pipeline()
 	to := min(from+redisPart*redisWindow, w.events)
 	created := time.Now().UTC().Format(createdLayout)
@@ -139,6 +161,10 @@ func (s redisServer) sendWindow(ctx context.Context, client *redis.Client, sha s
 		}
 		pipe.Do(ctx, args...)
 	}
+	return pipe
+}
+
+func sendWindow(ctx context.Context, pipe redis.Pipeliner) error {
 	answers, err := pipe.Exec(ctx)
 	for _, each := range answers {
 		if text, _ := each.(*redis.Cmd).Text(); strings.Contains(text, "!") && err == nil {

@@ -47,7 +47,8 @@ var (
 	ownCPU    = column{name: "CPU", unit: "µs/event", digits: 1}
 	postgres  = column{name: "Postgres CPU", unit: "µs/event", digits: 1}
 	broker    = column{name: "broker CPU", unit: "µs/event", digits: 1}
-	costs     = []column{ownCPU, postgres, broker}
+	allCPU    = column{name: "all CPU", unit: "µs/event", digits: 1}
+	costs     = []column{ownCPU, postgres, broker, allCPU}
 	drainCols = append([]column{drained, stored}, costs...)
 )
 

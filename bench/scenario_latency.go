@@ -34,7 +34,7 @@ var latencyRates = []int{50, 500, 5_000, 20_000}
 func (l *lab) latencyScenario() scenario {
 	lasting := pick(l.o.quick, 8*time.Second, 3*time.Second)
 	s := scenario{
-		name: "latency", title: "From commit to stored", passes: pick(l.o.quick, 3, 1), columns: append([]column{p50, p99, p999}, costs...),
+		name: "latency", title: "From commit to stored", passes: pick(l.o.quick, 3, 1), columns: []column{p50, p99, p999, ownCPU, postgres, broker},
 		about: fmt.Sprintf("From the return of COMMIT to the broker's own time of storing, on one clock, %s for each rate. Up to %d events/s each transaction writes "+
 			"one event; 5,000 and 20,000 events/s are %d transactions/s of 10 and 40. Negative: stored before COMMIT had returned.", lasting, commitsMax, commitsMax),
 	}

@@ -20,6 +20,12 @@ var (
 	players      = 10_000 // rows that the transactions update
 )
 
+// perTransaction is a cost by the transaction, each of which writes one event.
+func perTransaction(cost column) column {
+	cost.unit = "µs/transaction"
+	return cost
+}
+
 // writing is a business transaction with its surroundings.
 type writing struct {
 	name    string
@@ -46,7 +52,7 @@ var writings = []writing{
 func (l *lab) transactionScenario() scenario {
 	lasting := pick(l.o.quick, 3*time.Second, 2*time.Second)
 	s := scenario{
-		name: "transaction", title: "What the business transaction pays", passes: pick(l.o.quick, 5, 2), columns: append([]column{transactions, p50, p99}, costs...),
+		name: "transaction", title: "What the business transaction pays", passes: pick(l.o.quick, 5, 2), columns: []column{transactions, p50, p99, perTransaction(ownCPU), perTransaction(postgres), perTransaction(broker)},
 		about: fmt.Sprintf("BEGIN, UPDATE of one of 10,000 rows, an event of 256 B by the Go library, COMMIT, for %s; the clients share the machine with the servers. ", lasting) +
 			"With a relay, its publishing takes its share of the two cores too.",
 	}
@@ -70,7 +76,10 @@ func (l *lab) transactionScenario() scenario {
 }
 
 func writingCase(clients int, name string) string {
-	return strconv.Itoa(clients) + " " + pick(clients == 1, "client: ", "clients: ") + name
+	if clients == 1 {
+		return "1 client: " + name
+	}
+	return strconv.Itoa(clients) + " clients: " + name
 }
 
 // hasDoorbell tells whether the schema has triggers on the table of events.
@@ -158,11 +167,11 @@ func (l *lab) writeFor(ctx context.Context, kind writing, clients int, lasting t
 	slices.Sort(all)
 	at := func(q float64) float64 { return all[int(q*float64(len(all)))].Seconds() * 1000 }
 	values := sample{transactions.name: float64(len(all)) / lasted.Seconds(), p50.name: at(0.5), p99.name: at(0.99)}
-	if relayPID != 0 {
-		return merge(values, after.perEvent(before, len(all))), nil
-	}
 	cost := after.perEvent(before, len(all))
-	return merge(values, sample{postgres.name: cost[postgres.name]}), nil
+	if relayPID == 0 {
+		delete(cost, broker.name) // it had nothing to do
+	}
+	return merge(values, cost), nil
 }
 
 // writeUntil returns how long each transaction took.

@@ -23,13 +23,17 @@ func (l *lab) usageOf(pid, brokerPID int) usage {
 	return u
 }
 
-// perEvent returns what each party has used since before, in microseconds an event.
+// perEvent returns what each party has used since before, in microseconds an event, and their sum.
 func (u usage) perEvent(before usage, events int) sample {
-	s := sample{}
+	s, sum := sample{}, 0.0
 	for name, used := range u {
 		if earlier, ok := before[name]; ok {
 			s[name] = float64((used - earlier).Nanoseconds()) / 1e3 / float64(events)
+			sum += s[name]
 		}
+	}
+	if len(s) == len(costs)-1 {
+		s[allCPU.name] = sum
 	}
 	return s
 }
