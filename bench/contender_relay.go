@@ -47,7 +47,7 @@ func (r *theRelay) start(ctx context.Context, l *lab) (*process, error) {
 		}
 		settings = append(settings, "OUTBOX_REDIS_HOST="+server.Hostname(), "OUTBOX_REDIS_PORT="+server.Port(), "OUTBOX_REDIS_STREAM="+redisStream)
 	}
-	cmd := exec.CommandContext(ctx, l.o.relay, "run")
+	cmd := exec.CommandContext(ctx, l.o.relay, "run") //nolint:gosec // the program that is to be measured
 	cmd.Env = environment(settings...)
 	return launch(ctx, cmd, answersReady(address))
 }

@@ -29,12 +29,12 @@ func (watermillForwarder) schema() wmsql.DefaultPostgreSQLSchema {
 }
 
 func (f watermillForwarder) empty(ctx context.Context, l *lab) error {
-	initialize, err := wmsql.NewSubscriber(wmsql.BeginnerFromPgx(l.pool), f.config(), watermill.NopLogger{})
+	subscriber, err := wmsql.NewSubscriber(wmsql.BeginnerFromPgx(l.pool), f.config(), watermill.NopLogger{})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = initialize.Close() }() // it has subscribed to nothing
-	if err := initialize.SubscribeInitialize(watermillTopic); err != nil {
+	defer func() { _ = subscriber.Close() }() // it has subscribed to nothing
+	if err := subscriber.SubscribeInitialize(watermillTopic); err != nil {
 		return err
 	}
 	_, err = l.pool.Exec(ctx, "truncate "+f.table()+", "+f.offsets())

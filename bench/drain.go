@@ -54,14 +54,7 @@ func (l *lab) timeDrain(ctx context.Context, c contender, w workload, p *process
 	if err != nil {
 		return nil, err
 	}
-	reached := func(ctx context.Context) (int, error) {
-		info, err := stream.Info(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return int(info.State.Msgs), nil
-	}
-	if err := waitStored(ctx, p, w.events, reached); err != nil {
+	if err := waitStored(ctx, p, w.events, storedIn(stream)); err != nil {
 		return nil, err
 	}
 	if err := waitSettled(ctx, l, c, p, end); err != nil {
@@ -93,6 +86,17 @@ func (l *lab) release(ctx context.Context, c contender, w workload, used func() 
 	began = time.Now()
 	err = l.admin.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&end)
 	return end, began, before, err
+}
+
+// storedIn asks how many events a stream holds.
+func storedIn(stream natsjs.Stream) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return int(info.State.Msgs), nil
+	}
 }
 
 // waitStored returns when the broker has so many events. It looks more often the nearer the end is, for looking takes time from what is

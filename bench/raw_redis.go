@@ -52,7 +52,7 @@ func redisVersion(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // nothing is in flight
 	info, err := client.InfoMap(ctx, "server").Result()
 	if err != nil {
 		return "", fmt.Errorf("ask Redis for its version: %w", err)
@@ -82,7 +82,7 @@ func (l *lab) rawRedis(ctx context.Context, server redisServer, w workload) (sam
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // nothing is in flight
 	if err := emptyRedis(ctx, client); err != nil {
 		return nil, err
 	}
@@ -167,8 +167,9 @@ func (s redisServer) window(ctx context.Context, client *redis.Client, sha strin
 func sendWindow(ctx context.Context, pipe redis.Pipeliner) error {
 	answers, err := pipe.Exec(ctx)
 	for _, each := range answers {
-		if text, _ := each.(*redis.Cmd).Text(); strings.Contains(text, "!") && err == nil {
-			err = fmt.Errorf("the script stopped: %s; is it called as redisstream calls it?", text[strings.Index(text, "!"):])
+		text, _ := each.(*redis.Cmd).Text() // what it is not is in err
+		if _, why, stopped := strings.Cut(text, "!"); stopped && err == nil {
+			err = fmt.Errorf("the script stopped: %s; is it called as redisstream calls it?", why)
 		}
 	}
 	return err

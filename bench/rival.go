@@ -74,5 +74,5 @@ func (l *lab) startRival(ctx context.Context, name string, flags ...string) (*pr
 		return nil, err
 	}
 	args := append([]string{rivalCommand, "-postgres", l.url, "-nats", l.o.nats}, flags...)
-	return launch(ctx, exec.CommandContext(ctx, self, append(args, name)...), saidReady)
+	return launch(ctx, exec.CommandContext(ctx, self, append(args, name)...), saidReady) //nolint:gosec // this very program
 }

@@ -93,14 +93,7 @@ func (l *lab) latency(ctx context.Context, c contender, rate int, lasting time.D
 		return nil, err
 	}
 	used := l.usageOf(p.pid(), l.natsPID).perEvent(before, w.events)
-	reached := func(ctx context.Context) (int, error) {
-		info, err := stream.Info(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return int(info.State.Msgs), nil
-	}
-	if err := waitStored(ctx, p, w.events, reached); err != nil {
+	if err := waitStored(ctx, p, w.events, storedIn(stream)); err != nil {
 		return nil, err
 	}
 	times, err := prove(ctx, stream, w)

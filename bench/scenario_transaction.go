@@ -140,14 +140,10 @@ func (l *lab) restoreTriggers(ctx context.Context) error {
 
 // writeFor lets clients write for a while, and returns the rate and how long a transaction took.
 func (l *lab) writeFor(ctx context.Context, kind writing, clients int, lasting time.Duration, relayPID int) (sample, error) {
-	conns := make([]*pgx.Conn, clients)
-	for i := range conns {
-		conn, err := pgx.Connect(ctx, l.url)
-		if err != nil {
-			return nil, fmt.Errorf("connect client %d: %w; max_connections of the server must allow for %d", i+1, err, clients+20)
-		}
-		defer func() { _ = conn.Close(ctx) }() // nothing is in flight
-		conns[i] = conn
+	conns, disconnect, err := l.openClients(ctx, clients)
+	defer disconnect()
+	if err != nil {
+		return nil, err
 	}
 	took, failed := make([][]time.Duration, clients), make([]error, clients)
 	before, began := l.usageOf(relayPID, l.natsPID), time.Now()
@@ -172,6 +168,23 @@ func (l *lab) writeFor(ctx context.Context, kind writing, clients int, lasting t
 		delete(cost, broker.name) // it had nothing to do
 	}
 	return merge(values, cost), nil
+}
+
+// openClients returns a connection for each client, and what closes them, also after an error.
+func (l *lab) openClients(ctx context.Context, clients int) (conns []*pgx.Conn, disconnect func(), err error) {
+	disconnect = func() {
+		for _, each := range conns {
+			_ = each.Close(ctx) // nothing is in flight
+		}
+	}
+	for len(conns) < clients {
+		conn, err := pgx.Connect(ctx, l.url)
+		if err != nil {
+			return conns, disconnect, fmt.Errorf("connect client %d: %w; max_connections of the server must allow for %d", len(conns)+1, err, clients+20)
+		}
+		conns = append(conns, conn)
+	}
+	return conns, disconnect, nil
 }
 
 // writeUntil returns how long each transaction took.
