@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
@@ -17,75 +18,116 @@ const (
 )
 
 // drain lets a contender publish a backlog and proves what came of it. The contender waits for events when the backlog appears,
-// all of it with one commit: the clock runs from that commit to the moment at which every event is stored and written back.
+// all of it with one commit: the clock runs from that commit to the moment at which every event is stored and written back. look, if
+// it is not nil, looks at the process then.
 func (l *lab) drain(ctx context.Context, c contender, w workload, look func(*process) (sample, error)) (values sample, err error) {
-	if err := c.empty(ctx, l); err != nil {
-		return nil, fmt.Errorf("empty the table: %w", err)
-	}
-	stream, err := l.freshStream(ctx)
-	if err != nil {
+	d := &drainage{l: l, c: c, w: w}
+	if err := d.begin(ctx); err != nil {
 		return nil, err
 	}
-	p, err := c.start(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	values, err = l.timeDrain(ctx, c, w, p, stream)
+	defer func() { err = errors.Join(err, d.p.stop()) }()
+	values, err = d.timed(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	if look != nil {
-		seen, err := look(p)
+		seen, err := look(d.p)
 		if err != nil {
 			return nil, err
 		}
 		values = merge(values, seen)
 	}
-	times, err := prove(ctx, stream, w)
+	proved, err := d.prove(ctx, 0)
+	return merge(values, proved), err
+}
+
+// drainage is a drain under way.
+type drainage struct {
+	l      *lab
+	c      contender
+	w      workload
+	stream natsjs.Stream
+	p      *process
+	began  time.Time // the timed part
+	ended  time.Time
+}
+
+// begin starts the contender beside an empty table and an empty stream.
+func (d *drainage) begin(ctx context.Context) (err error) {
+	if err := d.c.empty(ctx, d.l); err != nil {
+		return fmt.Errorf("empty the table: %w", err)
+	}
+	if d.stream, err = d.l.freshStream(ctx); err != nil {
+		return err
+	}
+	d.p, err = d.c.start(ctx, d.l)
+	return err
+}
+
+// timed drains the events from number first on, to the last.
+func (d *drainage) timed(ctx context.Context, first int) (sample, error) {
+	count := d.w.events - first
+	used := func() usage { return d.l.usageOf(d.p.pid(), d.l.natsPID) }
+	start, err := d.l.release(ctx, d.c, d.w, first, count, used)
 	if err != nil {
 		return nil, err
 	}
-	return merge(values, sample{stored.name: rateOf(times)}), nil
+	if err := d.await(ctx, d.w.events, start.end); err != nil {
+		return nil, err
+	}
+	d.began, d.ended = start.at, time.Now()
+	return merge(used().perEvent(start.used, count), sample{drained.name: float64(count) / d.ended.Sub(d.began).Seconds()}), nil
 }
 
-func (l *lab) timeDrain(ctx context.Context, c contender, w workload, p *process, stream natsjs.Stream) (sample, error) {
-	end, began, before, err := l.release(ctx, c, w, func() usage { return l.usageOf(p.pid(), l.natsPID) })
+// await returns when so many events are stored, and everything up to the place end of the server's log is written back.
+func (d *drainage) await(ctx context.Context, events int, end string) error {
+	if err := waitStored(ctx, d.p, events, storedIn(d.stream)); err != nil {
+		return err
+	}
+	return waitSettled(ctx, d.l, d.c, d.p, end)
+}
+
+// prove proves that everything is in the stream, and returns how the events from number first on, those of the timed part, came into it.
+func (d *drainage) prove(ctx context.Context, first int) (sample, error) {
+	times, err := prove(ctx, d.stream, d.w)
 	if err != nil {
 		return nil, err
 	}
-	if err := waitStored(ctx, p, w.events, storedIn(stream)); err != nil {
-		return nil, err
-	}
-	if err := waitSettled(ctx, l, c, p, end); err != nil {
-		return nil, err
-	}
-	took := time.Since(began)
-	costs := l.usageOf(p.pid(), l.natsPID).perEvent(before, w.events)
-	return merge(costs, sample{drained.name: float64(w.events) / took.Seconds()}), nil
+	earliest, latest := extremes(times[first:])
+	return sample{
+		stored.name:   rateOf(times[first:]),
+		waiting.name:  earliest.Sub(d.began).Seconds() * 1000,
+		settling.name: d.ended.Sub(latest).Seconds() * 1000,
+	}, nil
 }
 
-// release puts the backlog into the contender's table, all at once, and returns where the server's log ended then, and when that was.
-// used is read right before.
-func (l *lab) release(ctx context.Context, c contender, w workload, used func() usage) (end string, began time.Time, before usage, err error) {
+// start is when a backlog appeared.
+type start struct {
+	at   time.Time
+	end  string // of the server's log
+	used usage  // until right before
+}
+
+// release puts events into the contender's table, all with one commit.
+func (l *lab) release(ctx context.Context, c contender, w workload, first, count int, used func() usage) (s start, err error) {
 	tx, err := l.pool.Begin(ctx)
 	if err != nil {
-		return "", began, nil, err
+		return s, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // after a commit this does nothing
-	if err := insert(ctx, tx, c, w, 0, w.events); err != nil {
-		return "", began, nil, fmt.Errorf("fill the table: %w", err)
+	if err := insert(ctx, tx, c, w, first, count); err != nil {
+		return s, fmt.Errorf("fill the table: %w", err)
 	}
 	if err := l.checkpoint(ctx); err != nil {
-		return "", began, nil, err
+		return s, err
 	}
-	before = used()
+	s.used = used()
 	if err := tx.Commit(ctx); err != nil {
-		return "", began, nil, fmt.Errorf("fill the table: %w", err)
+		return s, fmt.Errorf("fill the table: %w", err)
 	}
-	began = time.Now()
-	err = l.admin.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&end)
-	return end, began, before, err
+	s.at = time.Now()
+	err = l.admin.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&s.end)
+	return s, err
 }
 
 // storedIn asks how many events a stream holds.
@@ -145,14 +187,10 @@ func waitSettled(ctx context.Context, l *lab, c contender, p *process, end strin
 
 // rateOf is how many events a second were stored, from the first to the last.
 func rateOf(times []time.Time) float64 {
-	first, last := times[0], times[0]
-	for _, each := range times {
-		if each.Before(first) {
-			first = each
-		}
-		if each.After(last) {
-			last = each
-		}
-	}
+	first, last := extremes(times)
 	return float64(len(times)-1) / last.Sub(first).Seconds()
+}
+
+func extremes(times []time.Time) (first, last time.Time) {
+	return slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare)
 }

@@ -15,7 +15,7 @@ func (l *lab) rawRead(ctx context.Context, w workload) (sample, error) {
 	if err := c.empty(ctx, l); err != nil {
 		return nil, err
 	}
-	if _, _, _, err := l.release(ctx, c, w, func() usage { return nil }); err != nil {
+	if _, err := l.release(ctx, c, w, 0, w.events, func() usage { return nil }); err != nil {
 		return nil, err
 	}
 	began, head := time.Now(), int64(0)

@@ -85,8 +85,8 @@ func (l *lab) idle(ctx context.Context, lasting time.Duration) (values sample, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	const settling = 3 * time.Second // the start is not idle
-	if !sleep(ctx, settling) {
+	const starting = 3 * time.Second // the start is not idle
+	if !sleep(ctx, starting) {
 		return nil, ctx.Err()
 	}
 	before, began := l.usageOf(p.pid(), l.natsPID), time.Now()

@@ -49,18 +49,18 @@ func (l *lab) drainToRedis(ctx context.Context, server redisServer, w workload) 
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	used := func() usage { return l.usageOf(p.pid(), server.pid) }
-	end, began, before, err := l.release(ctx, c, w, used)
+	start, err := l.release(ctx, c, w, 0, w.events, used)
 	if err != nil {
 		return nil, err
 	}
 	if err := waitStored(ctx, p, w.events, func(ctx context.Context) (int, error) { return lengthOf(ctx, client) }); err != nil {
 		return nil, err
 	}
-	if err := waitSettled(ctx, l, c, p, end); err != nil {
+	if err := waitSettled(ctx, l, c, p, start.end); err != nil {
 		return nil, err
 	}
-	took := time.Since(began)
-	costs := used().perEvent(before, w.events)
+	took := time.Since(start.at)
+	costs := used().perEvent(start.used, w.events)
 	return merge(costs, sample{drained.name: float64(w.events) / took.Seconds()}), proveRedis(ctx, client, w)
 }
 
