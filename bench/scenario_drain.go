@@ -7,7 +7,7 @@ const drainSize = 256
 
 // drainScenario compares the drain of a backlog with the limits of this machine, and with others that do the same job.
 func (l *lab) drainScenario() scenario {
-	events := pick(l.o.quick, 500_000, 100_000)
+	events := pick(l.o.quick, 300_000, 100_000)
 	slow := pick(l.o.quick, 100_000, 10_000) // for those that would take minutes
 	all, few := newWorkload(events, drainSize, manyKeys), newWorkload(slow, drainSize, manyKeys)
 	s := scenario{

@@ -30,7 +30,7 @@ func (l *lab) footprintScenario() scenario {
 	lasting := pick(l.o.quick, 30*time.Second, 10*time.Second)
 	w := newWorkload(events, 1024, manyKeys)
 	return scenario{
-		name: "footprint", title: "What the relay's process takes", passes: pick(l.o.quick, 2, 1), columns: footprintCols,
+		name: "footprint", title: "What the relay's process takes", passes: 1, columns: footprintCols,
 		about: fmt.Sprintf("The program with its default configuration. Peak memory is the most that it had at once (VmHWM) in a drain of %s events of 1 KiB. "+
 			"Nothing to do: %s with no event and no client.", countOf(events), lasting),
 		cases: []testCase{

@@ -32,7 +32,7 @@ var latencyRates = []int{50, 500, 5_000, 20_000}
 
 // latencyScenario measures how long after its commit an event is stored.
 func (l *lab) latencyScenario() scenario {
-	lasting := pick(l.o.quick, 8*time.Second, 3*time.Second)
+	lasting := pick(l.o.quick, 6*time.Second, 3*time.Second)
 	s := scenario{
 		name: "latency", title: "From commit to stored", passes: pick(l.o.quick, 3, 1), columns: []column{p50, p99, p999, ownCPU, postgres, broker},
 		about: fmt.Sprintf("From the return of COMMIT to the broker's own time of storing, on one clock, %s for each rate. Up to %d events/s each transaction writes "+
@@ -43,7 +43,11 @@ func (l *lab) latencyScenario() scenario {
 		reader := latencyCase(walReader{}, rate)
 		s.cases = append(s.cases, l.latencyTest(relayRetaining, rate, lasting, reader), l.latencyTest(walReader{}, rate, lasting, ""))
 		if rate == 500 && !l.o.quick {
-			s.cases = append(s.cases, l.latencyTest(textbook{}, rate, lasting, reader), l.latencyTest(watermillForwarder{}, rate, lasting, reader))
+			for _, rival := range []contender{textbook{}, watermillForwarder{}} {
+				test := l.latencyTest(rival, rate, lasting, reader)
+				test.passes = 1
+				s.cases = append(s.cases, test)
+			}
 		}
 	}
 	s.plots = []plotting{{
