@@ -20,7 +20,9 @@ func goals() []goal {
 	drain := func(name string) place { return place{"drain", name, drained.name} }
 	backlog := func(name string) place { return place{"backlog", name, drained.name} }
 	latency := func(c contender, quantile column) place { return place{"latency", latencyCase(c, 500), quantile.name} }
-	writing := func(name string) place { return place{"transaction", writingCase(mostClients, name), transactions.name} }
+	writing := func(name string) place {
+		return place{"transaction", writingCase(mostClients, name), transactions.name}
+	}
 	redis := func(what, way string) place {
 		return place{"redis", redisCase(what, redisServer{way: way}), drained.name}
 	}

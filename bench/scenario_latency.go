@@ -90,7 +90,8 @@ func (l *lab) latency(ctx context.Context, c contender, rate int, lasting time.D
 	if err := l.checkpoint(ctx); err != nil {
 		return nil, err
 	}
-	w := newWorkload(rate*int((warmUp+lasting)/time.Second), drainSize, manyKeys)
+	keys := keying{count: manyKeys.count, writers: committers, turn: max(1, rate/commitsMax)}
+	w := newWorkload(rate*int((warmUp+lasting)/time.Second), drainSize, keys)
 	before := l.usageOf(p.pid(), l.natsPID)
 	committed, err := l.commitSteadily(ctx, c, w, rate)
 	if err != nil {
@@ -109,15 +110,16 @@ func (l *lab) latency(ctx context.Context, c contender, rate int, lasting time.D
 
 // commitSteadily returns when the commit of each event returned, by number.
 func (l *lab) commitSteadily(ctx context.Context, c contender, w workload, rate int) ([]time.Time, error) {
-	each := max(1, rate/commitsMax) // events of a transaction
+	each := w.keys.turn // events of a transaction
 	committed := make([]time.Time, w.events)
-	turns := make(chan int, w.events)
+	var turns [committers]chan int
 	group, failed := sync.WaitGroup{}, make(chan error, committers)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for range committers {
+	for i := range turns {
+		turns[i] = make(chan int, w.events)
 		group.Go(func() {
-			for first := range turns {
+			for first := range turns[i] {
 				if err := l.commit(ctx, c, w, first, each, committed); err != nil {
 					failed <- err
 					cancel()
@@ -130,9 +132,11 @@ func (l *lab) commitSteadily(ctx context.Context, c contender, w workload, rate 
 	defer tick.Stop()
 	for first := 0; first < w.events && ctx.Err() == nil; first += each {
 		<-tick.C
-		turns <- first
+		turns[first/each%committers] <- first
 	}
-	close(turns)
+	for i := range turns {
+		close(turns[i])
+	}
 	group.Wait()
 	select {
 	case err := <-failed:

@@ -24,6 +24,9 @@ type workload struct {
 type keying struct {
 	count int  // so many keys, in turn
 	hot   bool // every other event has one and the same key
+	// writers, if it is not 0, gives each of so many writers keys of its own, which take turns with so many events each. The order of a
+	// key is that of the ids only where one transaction waits for the other, as the documentation of the outbox demands.
+	writers, turn int
 }
 
 // manyKeys is what measurements use that are not about keys.
@@ -45,7 +48,10 @@ func newWorkload(events, size int, keys keying) workload {
 // keySQL is the key of event i, in SQL.
 func (w workload) keySQL() string {
 	key := fmt.Sprintf("(i %% %d)::text", w.keys.count)
-	if w.keys.hot {
+	switch {
+	case w.keys.writers > 0:
+		return fmt.Sprintf("(i / %d %% %d * %d + i %% %d)::text", w.keys.turn, w.keys.writers, w.keys.count, w.keys.count)
+	case w.keys.hot:
 		return fmt.Sprintf("case when i %% 2 = 0 then 'hot' else %s end", key)
 	}
 	return key
@@ -63,7 +69,7 @@ func (w workload) args(first, count int) []any {
 	return []any{first, first + count - 1, w.run, w.payload}
 }
 
-// key is the key of event i, as Postgres makes it.
+// key is the key of event i, as Postgres makes it, for workloads without writers of their own.
 func (w workload) key(i int) string {
 	if w.keys.hot && i%2 == 0 {
 		return "hot"
