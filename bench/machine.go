@@ -14,6 +14,7 @@ import (
 type machine struct {
 	At       string            `json:"at"`
 	Took     string            `json:"took"`
+	Others   float64           `json:"others"` // share of the machine that other programs took meanwhile
 	System   string            `json:"system"`
 	CPU      string            `json:"cpu"`
 	Cores    int               `json:"cores"`

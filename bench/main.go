@@ -107,7 +107,10 @@ func command(ctx context.Context, args []string) error {
 }
 
 func measureAll(ctx context.Context, l *lab, o options) error {
-	began := time.Now()
+	if share := l.busy(ctx); share > quietShare {
+		fmt.Fprintf(os.Stderr, "bench: other programs use %.0f%% of this machine; end them, or trust no figure\n", 100*share)
+	}
+	began, others := time.Now(), l.watchOthers()
 	r := newResults()
 	until := began.Add(o.within)
 	var measured []scenario
@@ -128,6 +131,7 @@ func measureAll(ctx context.Context, l *lab, o options) error {
 	if err != nil {
 		return err
 	}
+	about.Others = others.share()
 	about.Took = time.Since(began).Round(time.Second).String()
 	return errors.Join(publish(o, about, measured, r), r.failure())
 }

@@ -13,7 +13,8 @@ import (
 // report returns the tables of a run, as Markdown that can be read as it is.
 func report(about machine, measured []scenario, r *results) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured at %s in %s, on %d cores of %s, %s of memory, %s. ", about.At, about.Took, about.Cores, about.CPU, about.Memory, about.System)
+	fmt.Fprintf(&b, "Measured at %s in %s, on %d cores of %s, %s of memory, %s. Other programs took %.0f%% of it meanwhile. ",
+		about.At, about.Took, about.Cores, about.CPU, about.Memory, about.System, 100*about.Others)
 	var versions []string
 	for _, name := range slices.Sorted(maps.Keys(about.Versions)) {
 		versions = append(versions, name+" "+about.Versions[name])
