@@ -14,6 +14,7 @@ import (
 type machine struct {
 	At       string            `json:"at"`
 	Took     string            `json:"took"`
+	Quick    bool              `json:"quick"`
 	Others   float64           `json:"others"` // share of the machine that other programs took meanwhile
 	System   string            `json:"system"`
 	CPU      string            `json:"cpu"`
@@ -24,7 +25,7 @@ type machine struct {
 
 func (l *lab) describe(ctx context.Context) (machine, error) {
 	m := machine{
-		At: time.Now().UTC().Format("2006-01-02 15:04 UTC"), System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(),
+		At: time.Now().UTC().Format("2006-01-02 15:04 UTC"), Quick: l.o.quick, System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(),
 		CPU: valueIn("/proc/cpuinfo", "model name"), Memory: valueIn("/proc/meminfo", "MemTotal"), Versions: map[string]string{},
 	}
 	var version string

@@ -13,6 +13,9 @@ import (
 // report returns the tables of a run, as Markdown that can be read as it is.
 func report(about machine, measured []scenario, r *results) string {
 	var b strings.Builder
+	if about.Quick {
+		b.WriteString("A quick run (`make bench-quick`): small backlogs and few passes; trust the tables of a whole run alone. ")
+	}
 	fmt.Fprintf(&b, "Measured at %s in %s, on %d cores of %s, %s of memory, %s. Other programs took %.0f%% of it meanwhile. ",
 		about.At, about.Took, about.Cores, about.CPU, about.Memory, about.System, 100*about.Others)
 	var versions []string
