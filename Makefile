@@ -65,8 +65,12 @@ lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## check style, mistak
 	cd bench && ../.bin/golangci-lint-$(GOLANGCI_LINT_VERSION) run ./...
 
 .PHONY: bench
-bench: need-go need-docker ## measure the relay beside the limits of this machine; ARGS='-passes 3'
-	deploy/bench.sh $(ARGS)
+bench: need-go need-docker ## measure the relay beside limits and rivals, 30 minutes, into docs/BENCHMARKS.md; ARGS='-only drain'
+	deploy/bench.sh -json '$(CURDIR)/docs/benchmarks/results.json' -plots '$(CURDIR)/docs/benchmarks' -doc '$(CURDIR)/docs/BENCHMARKS.md' $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: need-go need-docker ## the main figures of it in 3 minutes, into bin/bench-quick; ARGS as above
+	deploy/bench.sh -quick -json '$(CURDIR)/bin/bench-quick/results.json' -plots '$(CURDIR)/bin/bench-quick' $(ARGS)
 
 .PHONY: up
 up: need-compose image ## start Postgres, NATS, Redis and the relay on this machine's ports

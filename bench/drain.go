@@ -2,155 +2,195 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
-	"syscall"
+	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	natsjs "github.com/nats-io/nats.go/jetstream"
-
-	"github.com/gameoutbox/relay/relay"
 )
 
-// drain lets a relay publish a full outbox, from its start until everything is settled, and proves what came of it.
-func (s *stand) drain(ctx context.Context, retention time.Duration) (float64, error) {
-	if err := s.fill(ctx); err != nil {
-		return 0, err
-	}
-	return s.drainFilled(ctx, retention)
-}
+const (
+	lookMin      = 2 * time.Millisecond // between two looks at the broker, when it is nearly done
+	lookMax      = 100 * time.Millisecond
+	settleLook   = 2 * time.Millisecond // between two looks whether everything is settled
+	drainTimeout = 5 * time.Minute      // without any progress
+)
 
-func (s *stand) drainFilled(ctx context.Context, retention time.Duration) (float64, error) {
-	stream, err := s.freshStream(ctx)
-	if err != nil {
-		return 0, err
+// drain lets a contender publish a backlog and proves what came of it. The contender waits for events when the backlog appears,
+// all of it with one commit: the clock runs from that commit to the moment at which every event is stored and written back. look, if
+// it is not nil, looks at the process then.
+func (l *lab) drain(ctx context.Context, c contender, w workload, look func(*process) (sample, error)) (values sample, err error) {
+	d := &drainage{l: l, c: c, w: w}
+	if err := d.begin(ctx); err != nil {
+		return nil, err
 	}
-	var rate float64
-	err = s.withRelay(ctx, retention, func(r *relay.Relay) error {
-		began, used := time.Now(), cpuTime()
-		if err := s.waitSettled(ctx, r, s.o.events); err != nil {
-			return err
+	defer func() { err = errors.Join(err, d.p.stop()) }()
+	values, err = d.timed(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if look != nil {
+		seen, err := look(d.p)
+		if err != nil {
+			return nil, err
 		}
-		rate = s.perSecond(began)
-		s.cpu = append(s.cpu, (cpuTime()-used)/time.Duration(s.o.events))
-		return nil
-	})
-	if err != nil {
-		return 0, err
+		values = merge(values, seen)
 	}
-	if err := s.requireStored(ctx, stream); err != nil {
-		return 0, err
-	}
-	return rate, s.requireOrder(ctx, stream)
+	proved, err := d.prove(ctx, 0)
+	return merge(values, proved), err
 }
 
-// drainDefault is drain as the relay is installed.
-func (s *stand) drainDefault(ctx context.Context) (float64, error) {
-	return s.drain(ctx, defaultRetention)
+// drainage is a drain under way.
+type drainage struct {
+	l      *lab
+	c      contender
+	w      workload
+	stream natsjs.Stream
+	p      *process
+	began  time.Time // the timed part
+	ended  time.Time
 }
 
-// drainDeleting is drain without retention.
-func (s *stand) drainDeleting(ctx context.Context) (float64, error) { return s.drain(ctx, 0) }
-
-// drainBesideSnapshot is drain while a transaction holds a snapshot from before the first event, so that no dead row can be removed.
-func (s *stand) drainBesideSnapshot(ctx context.Context) (rate float64, err error) {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	conn, err := pgx.Connect(ctx, s.url)
-	if err != nil {
-		return 0, err
+// begin starts the contender beside an empty table and an empty stream.
+func (d *drainage) begin(ctx context.Context) (err error) {
+	if err := d.c.empty(ctx, d.l); err != nil {
+		return fmt.Errorf("empty the table: %w", err)
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	if err := s.fill(ctx); err != nil {
-		return 0, err
-	}
-	return rate, pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select count(*) from outbox.schema_version"); err != nil { // takes the snapshot
-			return err
-		}
-		rate, err = s.drainFilled(ctx, defaultRetention)
+	if d.stream, err = d.l.freshStream(ctx); err != nil {
 		return err
-	})
+	}
+	d.p, err = d.c.start(ctx, d.l)
+	return err
 }
 
-// waitSettled returns when the relay has published some events and nothing is left. The table is looked at only then: a
-// look costs the server more than publishing does, where it passes over all rows that were just deleted.
-func (s *stand) waitSettled(ctx context.Context, r *relay.Relay, events int) error {
-	for r.Status().Published < uint64(events) {
-		if !sleep(ctx, time.Millisecond) {
-			return ctx.Err()
-		}
+// timed drains the events from number first on, to the last.
+func (d *drainage) timed(ctx context.Context, first int) (sample, error) {
+	count := d.w.events - first
+	used := func() usage { return d.l.usageOf(d.p.pid(), d.l.natsPID) }
+	start, err := d.l.release(ctx, d.c, d.w, first, count, used)
+	if err != nil {
+		return nil, err
 	}
+	if err := d.await(ctx, d.w.events, start.end); err != nil {
+		return nil, err
+	}
+	d.began, d.ended = start.at, time.Now()
+	return merge(used().perEvent(start.used, count), sample{drained.name: float64(count) / d.ended.Sub(d.began).Seconds()}), nil
+}
+
+// await returns when so many events are stored, and everything up to the place end of the server's log is written back.
+func (d *drainage) await(ctx context.Context, events int, end string) error {
+	if err := waitStored(ctx, d.p, events, storedIn(d.stream)); err != nil {
+		return err
+	}
+	return waitSettled(ctx, d.l, d.c, d.p, end)
+}
+
+// prove proves that everything is in the stream, and returns how the events from number first on, those of the timed part, came into it.
+func (d *drainage) prove(ctx context.Context, first int) (sample, error) {
+	times, err := prove(ctx, d.stream, d.w)
+	if err != nil {
+		return nil, err
+	}
+	earliest, latest := extremes(times[first:])
+	return sample{
+		stored.name:   rateOf(times[first:]),
+		waiting.name:  earliest.Sub(d.began).Seconds() * 1000,
+		settling.name: d.ended.Sub(latest).Seconds() * 1000,
+	}, nil
+}
+
+// start is when a backlog appeared.
+type start struct {
+	at   time.Time
+	end  string // of the server's log
+	used usage  // until right before
+}
+
+// release puts events into the contender's table, all with one commit.
+func (l *lab) release(ctx context.Context, c contender, w workload, first, count int, used func() usage) (s start, err error) {
+	tx, err := l.pool.Begin(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // after a commit this does nothing
+	if err := insert(ctx, tx, c, w, first, count); err != nil {
+		return s, fmt.Errorf("fill the table: %w", err)
+	}
+	if err := l.checkpoint(ctx); err != nil {
+		return s, err
+	}
+	s.used = used()
+	if err := tx.Commit(ctx); err != nil {
+		return s, fmt.Errorf("fill the table: %w", err)
+	}
+	s.at = time.Now()
+	err = l.admin.QueryRow(ctx, "select pg_current_wal_flush_lsn()::text").Scan(&s.end)
+	return s, err
+}
+
+// storedIn asks how many events a stream holds.
+func storedIn(stream natsjs.Stream) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return int(info.State.Msgs), nil
+	}
+}
+
+// waitStored returns when the broker has so many events. It looks more often the nearer the end is, for looking takes time from what is
+// measured.
+func waitStored(ctx context.Context, p *process, events int, reached func(context.Context) (int, error)) error {
+	had, began := 0, time.Now()
+	since := began
 	for {
-		if b, err := relay.ReadBacklog(ctx, s.pool); err != nil || b.Events == 0 {
-			return err
+		has, err := reached(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask the broker how much it has stored: %w", err)
+		case has >= events:
+			return nil
+		case p.ended():
+			return fmt.Errorf("the program ended when %d of %d events were stored; it said: %s", has, events, p.log.text())
+		case has > had:
+			had, since = has, time.Now()
+		case time.Since(since) > drainTimeout:
+			return fmt.Errorf("nothing was stored for %s, after %d of %d events; the program said: %s", drainTimeout, has, events, p.log.text())
 		}
-		if !sleep(ctx, time.Millisecond) {
+		left := time.Since(began) * time.Duration(events-has) / time.Duration(max(1, has))
+		if !sleep(ctx, min(max(left/4, lookMin), lookMax)) {
 			return ctx.Err()
 		}
 	}
 }
 
-// requireOrder reads the stream as a client and fails unless the ids of each key rise.
-func (s *stand) requireOrder(ctx context.Context, stream natsjs.Stream) error {
-	consumer, err := stream.OrderedConsumer(ctx, natsjs.OrderedConsumerConfig{HeadersOnly: true})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages(natsjs.PullMaxMessages(10_000))
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	last := make(map[string]int64)
-	for range s.o.events {
-		m, err := messages.Next(natsjs.NextContext(ctx))
-		if err != nil {
-			return err
+// waitSettled returns when everything is written back. The table is looked at only then, for a look may cost the server much.
+func waitSettled(ctx context.Context, l *lab, c contender, p *process, end string) error {
+	for began := time.Now(); ; {
+		done, err := c.settled(ctx, l, end)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask what is written back: %w", err)
+		case done:
+			return nil
+		case p.ended() || time.Since(began) > drainTimeout:
+			return fmt.Errorf("not everything was written back within %s; the program said: %s", drainTimeout, p.log.text())
 		}
-		key := m.Headers().Get("Outbox-Key")
-		id, err := strconv.ParseInt(m.Headers().Get("Outbox-Seq"), 10, 64)
-		if err != nil {
-			return err
-		}
-		if id <= last[key] {
-			return fmt.Errorf("key %s: id %d is stored behind %d", key, id, last[key])
-		}
-		last[key] = id
-	}
-	return nil
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
-	var used syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used) // cannot fail with these arguments
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// idle returns the share of one core that a relay without work takes.
-func (s *stand) idle(ctx context.Context) (float64, error) {
-	const lasting = 10 * time.Second
-	var share float64
-	err := s.withRelay(ctx, defaultRetention, func(*relay.Relay) error {
-		if !sleep(ctx, time.Second) {
+		if !sleep(ctx, settleLook) {
 			return ctx.Err()
 		}
-		used := cpuTime()
-		if !sleep(ctx, lasting) {
-			return ctx.Err()
-		}
-		share = float64(cpuTime()-used) / float64(lasting)
-		return nil
-	})
-	return share, err
+	}
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// rateOf is how many events a second were stored, from the first to the last.
+func rateOf(times []time.Time) float64 {
+	first, last := extremes(times)
+	return float64(len(times)-1) / last.Sub(first).Seconds()
+}
+
+func extremes(times []time.Time) (first, last time.Time) {
+	return slices.MinFunc(times, time.Time.Compare), slices.MaxFunc(times, time.Time.Compare)
 }

@@ -1,6 +1,8 @@
-// Command bench measures the relay beside the limits of the machine it runs on: what the broker takes from a bare client, and what
-// Postgres gives to a bare reader. All figures of one run come from the same servers, in turn, so their ratios hold where
-// the figures themselves depend on the machine.
+// Command bench measures the relay beside the limits of the machine it runs on, and beside others that do the same job: how fast a backlog
+// drains, how late an event is, what a business transaction pays, and what all of it costs as the work grows.
+//
+// All figures of one run come from the same servers, and the cases of a scenario are measured in turn, pass after pass, so that their
+// ratios hold where the figures themselves depend on the machine. docs/BENCHMARKS.md explains how to read them.
 package main
 
 import (
@@ -10,31 +12,67 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // options are the flags of the command.
 type options struct {
-	postgres, nats string
-	events, size   int
-	passes         int
-	rate           int
-	lasting        time.Duration
+	postgres, nats, redis, redisIDMP string
+	relay                            string
+	only                             string
+	passes                           int
+	quick                            bool
+	within                           time.Duration
+	json, plots, doc                 string
+	profile                          string
+}
+
+func (o *options) register(flags *flag.FlagSet) {
+	flags.StringVar(&o.postgres, "postgres", os.Getenv("OUTBOX_BENCH_POSTGRES_URL"), "URL of a Postgres server with wal_level=logical; a database of its own is made in it")
+	flags.StringVar(&o.nats, "nats", os.Getenv("OUTBOX_BENCH_NATS_URL"), "URL of a nats-server 2.14 or newer with JetStream; a stream of its own is made in it")
+	flags.StringVar(&o.redis, "redis", os.Getenv("OUTBOX_BENCH_REDIS_URL"), "URL of a Redis without XADD IDMP, older than 8.6; empty leaves it out")
+	flags.StringVar(&o.redisIDMP, "redis-idmp", os.Getenv("OUTBOX_BENCH_REDIS_IDMP_URL"), "URL of a Redis 8.6 or newer; empty leaves it out")
+	flags.StringVar(&o.relay, "relay", os.Getenv("OUTBOX_BENCH_RELAY"), "the program outbox-relay")
+	flags.StringVar(&o.only, "only", "", "scenarios to measure, separated by commas: "+strings.Join(scenarioNames(), ", ")+"; empty means all")
+	flags.IntVar(&o.passes, "passes", 0, "how often each case is measured; the median counts; 0 means as often as the scenario wants")
+	flags.BoolVar(&o.quick, "quick", false, "small backlogs, few passes and the main cases alone: under 3 minutes")
+	flags.DurationVar(&o.within, "within", 29*time.Minute, "passes that would end later are left out")
+	flags.StringVar(&o.json, "json", "", "file for all values")
+	flags.StringVar(&o.plots, "plots", "", "folder for the plots, as SVG")
+	flags.StringVar(&o.doc, "doc", "", "file of Markdown whose part between two marks is replaced by the tables")
+	flags.StringVar(&o.profile, "profile", "", "measure nothing: drain once with the relay's CPU profile written to this file")
+}
+
+// check says what is missing before anything is measured.
+func (o *options) check() error {
+	switch {
+	case o.postgres == "" || o.nats == "":
+		return errors.New("no servers: run `make bench`, or name them with -postgres and -nats")
+	case o.relay == "":
+		return errors.New("no relay to measure: run `make bench`, or name the program with -relay (`make build` puts it into bin/outbox-relay)")
+	}
+	for _, name := range o.chosen() {
+		if !slices.Contains(scenarioNames(), name) {
+			return fmt.Errorf("-only names %q, which is none of %s", name, strings.Join(scenarioNames(), ", "))
+		}
+	}
+	return nil
+}
+
+// chosen returns the names of the scenarios to measure.
+func (o *options) chosen() []string {
+	if o.only == "" {
+		return scenarioNames()
+	}
+	return strings.Split(o.only, ",")
 }
 
 func main() {
-	var o options
-	flag.StringVar(&o.postgres, "postgres", os.Getenv("OUTBOX_BENCH_POSTGRES_URL"), "URL of a Postgres server; a database of its own is made in it")
-	flag.StringVar(&o.nats, "nats", os.Getenv("OUTBOX_BENCH_NATS_URL"), "URL of a nats-server with JetStream; a stream of its own is made in it")
-	flag.IntVar(&o.events, "events", 100_000, "events of one drain")
-	flag.IntVar(&o.size, "size", 256, "bytes of a payload")
-	flag.IntVar(&o.passes, "passes", 5, "how often each figure is measured; the median counts")
-	flag.IntVar(&o.rate, "rate", 500, "events a second while the latency is measured")
-	flag.DurationVar(&o.lasting, "lasting", 10*time.Second, "how long the latency is measured")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	err := command(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -42,42 +80,82 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, o options) error {
-	if o.postgres == "" || o.nats == "" {
-		return errors.New("no servers: run `make bench`, or name them with --postgres and --nats")
+// command measures, or is one of the programs that are measured: those run as processes of their own, so that the CPU time of each is
+// known.
+func command(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == rivalCommand {
+		return runRival(ctx, args[1:])
 	}
-	s, err := newStand(ctx, o)
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	o.register(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	l, err := newLab(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	measures := []measure{
-		{name: "raw publish, fast ingest", run: s.rawFast},
-		{name: "raw publish, async", run: s.rawAsync},
-		{name: "reading the rows", run: s.rawRead},
-		{name: "reading and deleting the rows", run: s.rawReadDelete},
-		{name: "relay, drain without retention", run: s.drainDeleting},
-		{name: "relay, drain beside a snapshot", run: s.drainBesideSnapshot},
-		{name: "relay, drain", run: s.drainDefault},
+	defer l.close()
+	if o.profile != "" {
+		return l.profileDrain(ctx, o.profile)
 	}
-	for pass := range o.passes {
-		for i := range measures {
-			rate, err := measures[i].run(ctx)
-			if err != nil {
-				return fmt.Errorf("%s: %w", measures[i].name, err)
-			}
-			measures[i].rates = append(measures[i].rates, rate)
-			fmt.Fprintf(os.Stderr, "pass %d/%d  %-30s %9.0f events/s\n", pass+1, o.passes, measures[i].name, rate)
+	return measureAll(ctx, l, o)
+}
+
+func measureAll(ctx context.Context, l *lab, o options) error {
+	if share := l.busy(ctx); share > quietShare {
+		fmt.Fprintf(os.Stderr, "bench: other programs use %.0f%% of this machine; end them, or trust no figure\n", 100*share)
+	}
+	began, others := time.Now(), l.watchOthers()
+	r := newResults()
+	until := began.Add(o.within)
+	var measured []scenario
+	for _, s := range scenarios(l) {
+		if !slices.Contains(o.chosen(), s.name) {
+			continue
+		}
+		if o.passes > 0 {
+			s.passes = o.passes
+		}
+		s.measure(ctx, r, until, os.Stderr)
+		measured = append(measured, s)
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted in %s: nothing is reported", s.name)
 		}
 	}
-	l, err := s.latency(ctx)
+	about, err := l.describe(ctx)
 	if err != nil {
-		return fmt.Errorf("latency: %w", err)
+		return err
 	}
-	idle, err := s.idle(ctx)
-	if err != nil {
-		return fmt.Errorf("idle: %w", err)
+	about.Others = others.share()
+	about.Took = time.Since(began).Round(time.Second).String()
+	return errors.Join(publish(o, about, measured, r), r.failure())
+}
+
+// publish writes the tables, the values and the plots to where they are wanted.
+func publish(o options, about machine, measured []scenario, r *results) error {
+	text := report(about, measured, r)
+	fmt.Fprint(os.Stdout, text)
+	return errors.Join(
+		writeDoc(o.doc, text),
+		writeJSON(o.json, about, r),
+		writePlots(o.plots, measured, r),
+	)
+}
+
+// scenarios returns everything that can be measured, in the order in which it is.
+func scenarios(l *lab) []scenario {
+	return []scenario{
+		l.drainScenario(), l.redisScenario(), l.latencyScenario(), l.transactionScenario(), l.footprintScenario(),
+		l.payloadScenario(), l.keyScenario(), l.backlogScenario(),
 	}
-	report(os.Stdout, o, measures, s.cpu, l, idle)
-	return nil
+}
+
+// scenarioNames are the names of scenarios, as -only takes them.
+func scenarioNames() []string {
+	return []string{"drain", "redis", "latency", "transaction", "footprint", "payload", "keys", "backlog"}
 }
