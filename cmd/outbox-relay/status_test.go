@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,10 @@ func oneSource(s sourceView, r relayView) overview {
 
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, statusTable) // ages are printed: the clock must stand still
+}
+
+func statusTable(t *testing.T) {
 	s, troubled := leading(), leading()
 	troubled.HeldKeys, troubled.HeldEvents, troubled.Warnings = 1, 48, []string{"a trigger", "unlogged"}
 	troubled.Loss = &relay.Loss{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Cause: "it was deleted", Healed: true, Events: 7}
@@ -100,17 +105,18 @@ relay         none answers at http://r (refused)
 			oneSource(sourceView{Error: "refused"}, relayView{URL: "http://r"}),
 			"outbox  unknown: refused\nrelay   the one at http://r does not serve this source; was its configuration changed since it started?\n"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var out bytes.Buffer
-			require.NoError(t, writeTable(&out, tc.seen))
-			require.Equal(t, tc.want, out.String())
-		})
+		var out bytes.Buffer
+		require.NoError(t, writeTable(&out, tc.seen))
+		require.Equal(t, tc.want, out.String(), name)
 	}
 }
 
 func TestStatusTableTellsWhichBrokerIsUsed(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, statusTableTellsWhichBrokerIsUsed) // ages are printed: the clock must stand still
+}
+
+func statusTableTellsWhichBrokerIsUsed(t *testing.T) {
 	for want, state := range map[string]relay.FailoverStatus{
 		"failover      primary jetstream for 1m0s\n":                                {},
 		"failover      fallback redis in place of jetstream for 1m0s: it was out\n": {OnFallback: true, Reason: "it was out"},
@@ -126,6 +132,10 @@ func TestStatusTableTellsWhichBrokerIsUsed(t *testing.T) {
 
 func TestStatusTableOfSeveralSources(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, statusTableOfSeveralSources) // ages are printed: the clock must stand still
+}
+
+func statusTableOfSeveralSources(t *testing.T) {
 	well, troubled := leading(), leading()
 	well.Ready, well.NotReady, well.Broker.State = true, "", relay.BrokerOK
 	troubled.Warnings = []string{"a trigger"}
