@@ -18,6 +18,8 @@ UNIT_PACKAGES = $$($(PACKAGES) | grep -vF '$(HARNESS)' | cut -d' ' -f1)
 GO_TEST := go test -timeout 20m
 # The tests that depend on the version of Postgres: migrations, rules and rights, and what the reader relies on.
 POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted
+# The tests that have a small size for every run and a full one.
+SIZED_TESTS := Size|ComeAndGo|RollingDeploy|StopHandsTheLease|KilledLeader|PausedLeader|ManyCopies
 
 .PHONY: help
 help: ## list the targets
@@ -44,8 +46,8 @@ integration: need-go images ## run the tests against real servers in Docker; ARG
 	$(GO_TEST) $(ARGS) $(INTEGRATION_PACKAGES)
 
 .PHONY: full-size
-full-size: need-go images ## run the tests of endurance at full size, about 40 minutes; their log has the figures
-	OUTBOX_TEST_SIZE=full go test -count=1 -timeout 90m -v $(ARGS) -run TestSize ./integration
+full-size: need-go images ## run the tests that have a size at full size, about 45 minutes; their log has the figures
+	OUTBOX_TEST_SIZE=full go test -count=1 -timeout 90m -v $(ARGS) -run '$(SIZED_TESTS)' ./integration
 
 .PHONY: integration-postgres
 integration-postgres: need-go need-docker ## run the tests of SQL and of the reader on another Postgres; POSTGRES=15, 14 to 18

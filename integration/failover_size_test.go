@@ -96,7 +96,7 @@ func TestSizeJetStreamFlaps(t *testing.T) {
 			p.requireRehomed()
 			p.g.requireWhole(t, p.s.moves(t))
 			_, metrics := p.get("/metrics")
-			require.Contains(t, metrics, fmt.Sprintf("outbox_relay_failovers_total{broker=\"jetstream\"} %d\n", c.switches))
+			require.Contains(t, metrics, fmt.Sprintf("outbox_relay_failovers_total{broker=\"jetstream\",source=\"default\"} %d\n", c.switches))
 			p.stop()
 			require.Equal(t, c.switches, strings.Count(p.output.String(), "events go to the fallback from now on"))
 			require.Equal(t, c.switches, strings.Count(p.output.String(), "events go to the primary again"))

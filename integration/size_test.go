@@ -179,6 +179,7 @@ func (s sized) holdSnapshot(t *testing.T) (release func()) {
 
 // TestSizeSteadyState writes at a steady rate for several retentions: after the first one the table stays as large as it is.
 func TestSizeSteadyState(t *testing.T) {
+	t.Parallel() // it takes long, and a rate is given and not measured
 	retention := atSize(3*time.Second, 5*time.Minute)
 	rate := atSize(500, 2000)
 	const periods = 4
