@@ -70,7 +70,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		duplicates:  counter("duplicates_total", "Acknowledged events that the broker already had."),
 		retried:     counter("retried_total", "Events that were sent again."),
 		sweepFound:  counter("sweep_found_total", "Events found only by the safety sweep; should stay 0."),
-		sessions:    counter("sessions_total", "Database sessions in which this relay became the leader."),
+		sessions:    counter("sessions_total", "Sessions in which this relay read the outbox from its beginning as the leader."),
 		purged:      counter("purged_total", "Acknowledged events that were removed after their retention."),
 		heldKeys:    gauge("held_keys", "Keys that wait until a dead letter of theirs is retried or discarded."),
 		heldEvents:  gauge("held_events", "Events that wait for such a key."),
