@@ -45,7 +45,8 @@ func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) 
 func newProcessWith(t testing.TB, databaseURL string, settings ...string) *process {
 	t.Helper()
 	p := newIdleProcess(t)
-	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL), settings...)
+	// A relay that starts after a kill waits until the lease of the dead one has expired.
+	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL, "OUTBOX_RELAY_LEASE=2s"), settings...)
 	return p
 }
 
@@ -148,7 +149,7 @@ func TestKillNine(t *testing.T) {
 	db := harness.Postgres(t)
 	s := newStream(t, harness.NATS(t), "killed")
 	g := newGame(t, db, 30, s.subject)
-	p := newProcess(t, db.URL, s)
+	p := newProcess(t, db.URL, s, "OUTBOX_RELAY_LEASE=1s") // whose rest each start waits for
 	end := time.Now().Add(20 * time.Second)
 	stopGame := g.start(t, 8)
 	kills := 0

@@ -27,6 +27,7 @@ func TestWhatCouldLoseEventsIsRefusedAtTheStart(t *testing.T) {
 			create trigger "keep it" before delete on outbox.events for each row execute function keep()`, relay.ProblemTrigger, `"keep it"`},
 		"a right is missing":     {"revoke insert on outbox.receipts from ROLE", relay.ProblemNoRight, "may not write receipts"},
 		"another is missing":     {"revoke insert on outbox.held_keys from ROLE", relay.ProblemNoRight, "may not hold keys"},
+		"a third is missing":     {"revoke select on outbox.lease from ROLE", relay.ProblemNoRight, "may not take the lease"},
 		"rows that it can't see": {"alter table outbox.events enable row level security", relay.ProblemHidden, "row security"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,10 +3,12 @@ package integration_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,12 +29,12 @@ type crew struct {
 	relays []*process
 }
 
-// newCrew makes relays with a short lease, and starts none.
+// newCrew makes relays with a lease of 2 s unless the settings say otherwise, and starts none.
 func newCrew(t *testing.T, db *harness.Database, url string, s stream, size int, settings ...string) *crew {
 	t.Helper()
 	c := &crew{t: t, db: db, s: s, g: newGame(t, db, 30, s.subject)}
 	for range size {
-		c.relays = append(c.relays, newProcess(t, url, s, append([]string{"OUTBOX_RELAY_LEASE=2s"}, settings...)...))
+		c.relays = append(c.relays, newProcess(t, url, s, settings...))
 	}
 	return c
 }
@@ -236,6 +238,37 @@ func TestAPausedLeaderWakesUp(t *testing.T) {
 	}
 }
 
+// TestALeaderWithoutItsLeaseChangesNothing takes the lease away while the leader waits for an answer of the broker: that it stored one
+// event and refused another for good.
+func TestALeaderWithoutItsLeaseChangesNothing(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	asked, taken := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	broker := &memory{fault: func(events []relay.Event) ([]relay.Outcome, error) {
+		once.Do(func() { close(asked); <-taken })
+		outcomes := make([]relay.Outcome, len(events))
+		outcomes[0].Stored = true
+		for i := range events[1:] {
+			outcomes[i+1].Err = &relay.PermanentError{Reason: relay.ReasonRefused, Err: errors.New("no")}
+		}
+		return outcomes, nil
+	}}
+	_, err := db.Pool.Exec(t.Context(), "insert into outbox.events (subject, payload) values ('game.x', ''), ('game.y', '')")
+	require.NoError(t, err)
+	r := startRelay(t, db.URL, broker, func(c *relay.Config) { c.Lease = 10 * time.Second })
+	<-asked
+	_, err = db.Pool.Exec(t.Context(), "update outbox.lease set owner = 'another', term = term + 1, expires_at = now() + interval '1 hour'")
+	require.NoError(t, err)
+	close(taken)
+	require.Eventually(t, func() bool { return r.Status().State == relay.StateStandby }, 30*time.Second, 5*time.Millisecond)
+	require.Equal(t, "another", r.Status().Lease.Owner)
+	require.Zero(t, rowCount(t, db.Pool, "outbox.receipts"))
+	require.Zero(t, rowCount(t, db.Pool, "outbox.positions"))
+	require.Zero(t, rowCount(t, db.Pool, "outbox.dead_letters"))
+	require.Equal(t, 2, rowCount(t, db.Pool, "outbox.events"))
+}
+
 // TestEverybodyKnowsWhoLeads asks at the leader and at a standby.
 func TestEverybodyKnowsWhoLeads(t *testing.T) {
 	t.Parallel()
@@ -336,6 +369,7 @@ func TestPostgresFailsOverUnderALease(t *testing.T) {
 	t.Cleanup(pool.Close)
 	both := &harness.Database{URL: url, Pool: pool}
 	c := newCrew(t, both, url, newStream(t, harness.NATS(t), "failed-over"), 3)
+	c.g.rough = true // its connections to the old primary are dead
 	c.start()
 	c.g.run(t, 2, 2*time.Second)
 	requireSettled(t, db.Pool)
@@ -380,7 +414,7 @@ func TestARelayThatIsCutOffFromTheDatabaseStops(t *testing.T) {
 	db := harness.Postgres(t)
 	way := harness.StartProxy(t, db.URL)
 	c := newCrew(t, db, way.URL, newStream(t, harness.NATS(t), "cut-off"), 1)
-	other := newProcess(t, db.URL, c.s, "OUTBOX_RELAY_LEASE=2s")
+	other := newProcess(t, db.URL, c.s)
 	cut := c.start()
 	c.relays = append(c.relays, other)
 	other.start()

@@ -27,20 +27,50 @@
 // Only reading (ahead) and settling (behind) overlap with publishing, so nothing overtakes inside a key. At most three
 // batches are in memory.
 //
-// # States
+// # Who leads
 //
-//	            session, lock                     stop
-//	connecting --------------> leading ------------------------> stopping
-//	   ^   |                 reconcile, then        |               ^
-//	   |   | session,          publish              |               |
-//	   |   | lock is held       ^   |               |               |
-//	   |   v                    |   |               |               |
-//	   |  standby --------------+   |               |               |
-//	   |    |                       | session lost, or everything   |
-//	   +----+-----------------------+ has to be read again   (from any)
+// Of the relays of one outbox, the one that has the lease publishes; the others stand by. The lease is the row outbox.lease.
 //
-// The lead is an advisory lock of the session that reads. Two relays that both believe to lead for a moment do no harm: both publish
-// the same events with the same ids in the same order, and the broker keeps the first of each.
+//	                 free, or expired: term + 1                               stop
+//	connecting --> standby ------------------> leading -----------------------------> stopping
+//	    ^             ^                     reconcile, then                  finishes the batch, settles, and
+//	    |             |                     publish; renews                  frees the lease with a notification
+//	    |             |                       |        |
+//	    |             +-- another has it -----+        | a session fails: the lease is freed
+//	    |                                     |        | everything is read again: it is kept
+//	    +---- own clock: not renewed in time -+--------+
+//
+// The database's clock alone says when a lease has expired: it is taken for relay.lease and renewed every fifth of that. The leader
+// has a fence: the moment at which it asked, plus the lease, less a tenth, by the clock of its host since boot
+// ([sinceBoot]). Behind the fence it publishes nothing: no Publish begins, the one under way ends, and of what a client library has in
+// its buffers not a byte is written any more ([MaySend]). What was in memory is dropped, and the relay stands by. The database counted
+// from a later moment than the leader, so the fence always comes first, by at least the tenth.
+//
+// What that rests on:
+//   - The clocks of the two hosts run alike to within a tenth: real ones do to within a thousandth. What time they show does not matter, nor
+//     that somebody sets it. If the database's clock is put back, a lease looks valid for longer; a standby that has seen the same one
+//     for as long as it grants, by its own clock since boot, takes it all the same. If it is put forward, or Postgres is
+//     split, two relays lead for a moment, see below.
+//   - A process that is paused (SIGSTOP, a host that sleeps) finds the fence behind it when it wakes. A virtual machine whose clocks
+//     all stand still while the world goes on does not see that, and is the case of two leaders.
+//   - Between the look at the fence and the system taking the bytes lies less than the tenth, unless the process is paused right there; and
+//     what the system has taken by then reaches the broker within the tenth, or is dropped by its duplicate window.
+//
+// Two leaders for a moment do no harm: both publish the same events with the same ids in the same order, so the broker keeps the first of
+// each. What a leader without its lease asks of Postgres is refused there: every statement that changes something names the term
+// (sql/settings.sql). Without that, it could settle the stream beyond events of its successor (outbox.positions), give a receipt for what
+// its successor knows to be lost, bury what its successor publishes, or take receipts back that are new. The purge could do no harm: what
+// is old is old under any term.
+//
+// Nothing of this needs a session. Behind a pooler that gives each transaction another one, statements are sent unnamed, settings
+// hold for one transaction, and instead of listening a standby asks more than once a second. There Postgres can fail over although no
+// connection breaks: each statement names the server that the session began with, and another one refuses it.
+//
+// A standby uses one connection, and closes others that it needed while it led after half a minute.
+//
+// An older relay, which leads by an advisory lock, knows nothing of leases. While it runs beside this one both may lead, until its
+// next session, which refuses the new schema. The broker's duplicate window makes one of two, for both send each event within
+// moments of each other.
 //
 // # Reading without missing a late commit
 //
@@ -118,5 +148,6 @@
 //	nothing, error ErrRewound    a new session, which deals with what the stream has lost
 //	nothing, error ErrSwitched   a new session, which uses the other broker
 //	the database fails           a new session, and everything is read again that is not settled
+//	the lease is lost            nothing more is published; the relay stands by
 //	stop                         no more reading; the call in flight may end; what was acknowledged is settled
 package relay

@@ -1,0 +1,45 @@
+package fence_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/publishers/internal/fence"
+)
+
+// TestConn writes on the one end of a connection and reads on the other.
+func TestConn(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	received := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(far) // ends with the connection
+		received <- string(all)
+	}()
+	conn := &fence.Conn{Conn: near}
+	write := func(text string) error {
+		_, err := conn.Write([]byte(text))
+		return err
+	}
+	require.NoError(t, write("before,"))
+
+	ctx, end := context.WithCancel(t.Context())
+	conn.Begin(ctx)
+	require.NoError(t, write("during,"))
+	end()
+	require.True(t, conn.Shut())
+	conn.End() // everything of it was sent
+	require.False(t, conn.Shut())
+	require.NoError(t, write("between,"))
+
+	conn.Begin(ctx)
+	require.Error(t, write("late,"))
+	conn.End()
+	require.Error(t, write("after"), "the connection is closed, for what was refused is missing in it")
+	require.Equal(t, "before,during,between,", <-received)
+	require.NoError(t, far.Close())
+}
