@@ -45,7 +45,8 @@ func newProcess(t testing.TB, databaseURL string, s stream, settings ...string) 
 func newProcessWith(t testing.TB, databaseURL string, settings ...string) *process {
 	t.Helper()
 	p := newIdleProcess(t)
-	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL), settings...)
+	// A relay that starts after a kill waits until the lease of the dead one has expired.
+	p.env = append(append(p.env, "OUTBOX_POSTGRES_URL="+databaseURL, "OUTBOX_RELAY_LEASE=2s"), settings...)
 	return p
 }
 
@@ -53,8 +54,7 @@ func newProcessWith(t testing.TB, databaseURL string, settings ...string) *proce
 func newIdleProcess(t testing.TB) *process {
 	t.Helper()
 	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
-	// A relay that starts after a kill waits until the lease of the dead one has expired.
-	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin, "OUTBOX_RELAY_LEASE=2s"}
+	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin}
 	t.Cleanup(p.kill)
 	return p
 }

@@ -129,9 +129,9 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 // awaitLease waits until it is time to ask for the lease again: when its owner gives it back, when it expires, and now and then. Many
 // relays that wait do not ask at the same moment.
 func awaitLease(ctx context.Context, conn *pgxpool.Conn, l Lease, listening bool) error {
-	wait := standbyInterval/2 + rand.N(standbyInterval/2)
+	wait := standbyInterval/2 + rand.N(standbyInterval/2) //nolint:gosec // no secret
 	if left := l.Until.Sub(l.now); left > 0 && left < wait {
-		wait = left + rand.N(expiryJitter)
+		wait = left + rand.N(expiryJitter) //nolint:gosec // as above
 	}
 	if !listening {
 		if !pause(ctx, wait) {

@@ -140,7 +140,8 @@ func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, rene
 	wait := t.ttl / renewShare
 	for pause(ctx, min(wait, t.fence.left())) {
 		var err error
-		if conn, err = t.renew(ctx, conn, term); ctx.Err() != nil {
+		conn, err = t.renew(ctx, conn, term)
+		if ctx.Err() != nil {
 			return
 		}
 		wait = t.ttl / renewShare
