@@ -130,6 +130,8 @@ func (c Config) judge(err error) verdict {
 	case errors.Is(err, redis.Nil): // none of our commands has no answer, but the question for the primary may
 		return verdict{whole: true, err: fmt.Errorf("%w: the Sentinels %s know no primary %q; set redis.sentinel.master_name to a name that "+
 			"SENTINEL MASTERS lists", relay.ErrMisconfigured, strings.Join(c.addresses(), ","), c.Sentinel.MasterName)}
+	case errors.As(err, &answer) && isOfSentinels(err):
+		return c.judgeSentinels(newServerError(answer.Error()))
 	case errors.As(err, &answer):
 		return judgeServer(newServerError(answer.Error()))
 	case isEncryption(err):
@@ -143,6 +145,22 @@ func (c Config) judge(err error) verdict {
 		return verdict{err: errSilent, whole: true}
 	}
 	return verdict{err: c.unreachable(err), whole: true}
+}
+
+// isOfSentinels tells whether the Sentinels were asked in vain for the primary. The client library has no exported error for that.
+func isOfSentinels(err error) bool {
+	return strings.Contains(err.Error(), "all sentinels specified in configuration")
+}
+
+// judgeSentinels says what the refusal of a Sentinel means.
+func (c Config) judgeSentinels(e *serverError) verdict {
+	for _, code := range []string{"NOAUTH ", "WRONGPASS ", "NOPERM ", "ERR AUTH "} {
+		if strings.HasPrefix(e.text, code) {
+			return verdict{whole: true, err: fmt.Errorf("%w: of the Sentinels %s, %w; check redis.sentinel.username and redis.sentinel.password",
+				relay.ErrMisconfigured, strings.Join(c.addresses(), ","), e)}
+		}
+	}
+	return judgeServer(e)
 }
 
 // unreachable says that there is no server to talk to.

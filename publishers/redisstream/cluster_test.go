@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // startCluster starts a Cluster of one node, which tells clients the address at which they reach it.
@@ -100,4 +101,103 @@ func tagOfSlot(t *testing.T, c *redis.Client, slot int64) string {
 			return tag
 		}
 	}
+}
+
+// startTwoNodes starts a Cluster of two nodes, of which the first has all slots but the last: a node without any would become a
+// replica. Clients of this machine reach each at the address that
+// it announces; the nodes find each other by the bus port, which is the container's own.
+func startTwoNodes(t *testing.T) (cfg Config, nodes [2]*redis.Client) {
+	t.Helper()
+	for i := range nodes {
+		s := start(t, "8.0", "--cluster-enabled", "yes")
+		own := configFor(t, s.URL)
+		nodes[i] = admin(t, own)
+		ip := address(s)
+		require.NoError(t, nodes[i].ConfigSet(t.Context(), "cluster-announce-ip", ip).Err())
+		require.NoError(t, nodes[i].Do(t.Context(), "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+		if i == 0 {
+			cfg = own
+			cfg.Cluster, cfg.Addresses = true, []string{ip + ":6379"}
+			cfg.Stream = "{game}:events"
+			require.NoError(t, nodes[0].ClusterAddSlotsRange(t.Context(), 0, 16382).Err())
+			continue
+		}
+		require.NoError(t, nodes[1].ClusterAddSlotsRange(t.Context(), 16383, 16383).Err())
+		require.NoError(t, nodes[1].ClusterMeet(t.Context(), strings.Split(cfg.Addresses[0], ":")[0], "6379").Err())
+	}
+	for _, node := range nodes {
+		awaitCluster(t, node)
+		require.Eventually(t, func() bool {
+			return strings.Contains(node.ClusterInfo(context.Background()).Val(), "cluster_known_nodes:2")
+		}, patience, tick)
+	}
+	return cfg, nodes
+}
+
+// The slot of the stream goes to another node and back while events are published: each is stored once, in order.
+func TestSlotThatMoves(t *testing.T) {
+	t.Parallel()
+	cfg, nodes := startTwoNodes(t)
+	p, _ := connect(t, cfg)
+	slot := nodes[0].ClusterKeySlot(t.Context(), cfg.Stream).Val()
+	var all []relay.Event
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			events := testEvents(700, 7)
+			deliver(t, p, events)
+			all = append(all, events...)
+		}
+	}()
+	from, to := nodes[0], nodes[1]
+	for range 4 {
+		before := from.XLen(t.Context(), cfg.Stream).Val()
+		require.Eventually(t, func() bool { return from.XLen(context.Background(), cfg.Stream).Val() > before+1000 }, patience, tick)
+		moveSlot(t, slot, from, to)
+		from, to = to, from
+	}
+	before := from.XLen(t.Context(), cfg.Stream).Val()
+	require.Eventually(t, func() bool { return from.XLen(context.Background(), cfg.Stream).Val() > before+1000 }, patience, tick)
+	close(stop)
+	<-stopped
+	require.Equal(t, ids(all), storedIDs(t, from, cfg.Stream))
+}
+
+// moveSlot moves a slot with its keys as redis-cli --cluster reshard does.
+func moveSlot(t *testing.T, slot int64, from, to *redis.Client) {
+	t.Helper()
+	ctx := t.Context()
+	source, target := from.ClusterMyID(ctx).Val(), to.ClusterMyID(ctx).Val()
+	require.NoError(t, to.Do(ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", source).Err())
+	require.NoError(t, from.Do(ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", target).Err())
+	host, port := addressOf(t, to)
+	require.Eventually(t, func() bool {
+		keys := from.ClusterGetKeysInSlot(ctx, int(slot), 100).Val()
+		for _, key := range keys {
+			require.NoError(t, from.Migrate(ctx, host, port, key, 0, patience).Err())
+		}
+		return len(keys) == 0
+	}, patience, tick)
+	for _, node := range []*redis.Client{to, from} {
+		require.NoError(t, node.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", target).Err())
+	}
+}
+
+// addressOf returns where a node says that others reach it.
+func addressOf(t *testing.T, node *redis.Client) (host, port string) {
+	t.Helper()
+	for line := range strings.Lines(node.ClusterNodes(t.Context()).Val()) {
+		if fields := strings.Fields(line); strings.Contains(fields[2], "myself") {
+			hostPort, _, _ := strings.Cut(fields[1], "@")
+			host, port, _ = strings.Cut(hostPort, ":")
+		}
+	}
+	require.NotEmpty(t, host)
+	return host, port
 }
