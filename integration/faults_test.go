@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,8 +56,19 @@ func newIdleProcess(t testing.TB) *process {
 	t.Helper()
 	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
 	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin}
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("what troubled the relay:\n%s", p.troubles())
+		}
+	})
 	return p
+}
+
+// troubles returns the lines of the log that are warnings or errors.
+func (p *process) troubles() string {
+	lines := strings.SplitAfter(p.output.String(), "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"level":"info"`) }), "")
 }
 
 func freeAddress(t testing.TB) string {

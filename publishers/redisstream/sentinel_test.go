@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"strings"
 	"testing"
 
@@ -18,9 +19,7 @@ func startSentinel(t *testing.T, lines string, files map[string][]byte, encrypte
 	t.Helper()
 	const path = "/data/sentinel.conf"
 	all := map[string][]byte{path: []byte("sentinel resolve-hostnames no\n" + lines)}
-	for name, content := range files {
-		all[name] = content
-	}
+	maps.Copy(all, files)
 	return harness.StartRedis(t, harness.RedisOptions{Plain: true, Args: []string{path, "--sentinel"}, Files: all, TLS: encrypted})
 }
 

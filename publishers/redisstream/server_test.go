@@ -212,10 +212,17 @@ func contains(text string, words ...string) bool {
 // deliver publishes events as the relay does: again, in order, until all are stored.
 func deliver(t testing.TB, p *Publisher, events []relay.Event) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	require.NoError(t, tryDeliver(t.Context(), p, events))
+}
+
+// tryDeliver is deliver for a goroutine of its own.
+func tryDeliver(ctx context.Context, p *Publisher, events []relay.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	for len(events) > 0 {
-		require.NoError(t, ctx.Err())
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		outcomes, _ := p.Publish(ctx, events)
 		var left []relay.Event
 		for i, outcome := range outcomes {
@@ -228,6 +235,7 @@ func deliver(t testing.TB, p *Publisher, events []relay.Event) {
 		}
 		events = left
 	}
+	return nil
 }
 
 // addOf is an entry that is no event.
