@@ -20,7 +20,7 @@ const (
 	textbookPause = time.Millisecond // after a look that found nothing
 )
 
-func (textbook) name() string { return "textbook relay (claim, publish one by one, mark)" }
+func (textbook) name() string { return "textbook relay (claim, publish, mark)" }
 
 func (textbook) empty(ctx context.Context, l *lab) error {
 	_, err := l.pool.Exec(ctx, `create table if not exists textbook (

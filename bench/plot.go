@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -18,6 +20,7 @@ type plotting struct {
 	metric         column
 	also           column // a second line, dashed, for each line; the zero column for none
 	lines          []line // none: bars
+	without        string // a case that is far too large for a bar beside the others
 	logX, logY     bool
 }
 
@@ -62,7 +65,7 @@ func writePlots(folder string, measured []scenario, r *results) error {
 
 func (p *plotting) write(path string, s *scenario, r *results) error {
 	picture := plot.New()
-	picture.Title.Text = p.title
+	picture.Title.Text, picture.Title.Padding = p.title, vg.Points(8)
 	picture.BackgroundColor = color.White
 	height := 10 * vg.Centimeter
 	var drawn int
@@ -84,7 +87,7 @@ func (p *plotting) drawBars(picture *plot.Plot, s *scenario, r *results) (drawn 
 	var values plotter.Values
 	var names []string
 	for _, each := range slices.Backward(s.cases) {
-		if value, ok := r.median(s.name, each.name, p.metric.name); ok {
+		if value, ok := r.median(s.name, each.name, p.metric.name); ok && each.name != p.without {
 			values, names = append(values, value), append(names, each.name)
 		}
 	}
@@ -98,7 +101,7 @@ func (p *plotting) drawBars(picture *plot.Plot, s *scenario, r *results) (drawn 
 	chart.Horizontal, chart.Color, chart.LineStyle.Width = true, palette[0], 0
 	picture.Add(plotter.NewGrid(), chart)
 	picture.NominalY(names...)
-	picture.X.Min = 0
+	picture.X.Min, picture.X.Max = 0, 1.03*slices.Max(values) // a margin for the last label
 	picture.X.Tick.Marker = counts{plot.DefaultTicks{}}
 	return len(values), nil
 }
@@ -107,10 +110,10 @@ func (p *plotting) drawLines(picture *plot.Plot, s *scenario, r *results) (drawn
 	picture.X.Label.Text = p.x
 	picture.X.Tick.Marker, picture.Y.Tick.Marker = counts{plot.DefaultTicks{}}, counts{plot.DefaultTicks{}}
 	if p.logX {
-		picture.X.Scale, picture.X.Tick.Marker = plot.LogScale{}, counts{plot.LogTicks{Prec: -1}}
+		picture.X.Scale, picture.X.Tick.Marker = plot.LogScale{}, steps{}
 	}
 	if p.logY {
-		picture.Y.Scale, picture.Y.Tick.Marker = plot.LogScale{}, counts{plot.LogTicks{Prec: -1}}
+		picture.Y.Scale, picture.Y.Tick.Marker = plot.LogScale{}, steps{}
 	} else {
 		picture.Y.Min = 0
 	}
@@ -151,6 +154,29 @@ func (p *plotting) points(l line, metric column, s *scenario, r *results) plotte
 		}
 	}
 	return found
+}
+
+// steps labels a scale of logarithms with 1, 2 and 5 times each power of ten.
+type steps struct{}
+
+// Ticks implements [plot.Ticker].
+func (steps) Ticks(low, high float64) []plot.Tick {
+	var ticks []plot.Tick
+	low = max(low, math.SmallestNonzeroFloat32) // a scale of logarithms has no 0
+	for power := math.Pow10(int(math.Floor(math.Log10(low)))); power <= high; power *= 10 {
+		for _, step := range []float64{1, 2, 5} {
+			v := step * power
+			if v < low || v > high {
+				continue
+			}
+			label := strconv.FormatFloat(v, 'g', 3, 64)
+			if v >= 1 {
+				label = countOf(int(math.Round(v)))
+			}
+			ticks = append(ticks, plot.Tick{Value: v, Label: label})
+		}
+	}
+	return ticks
 }
 
 // counts labels ticks with whole numbers.

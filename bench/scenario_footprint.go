@@ -27,7 +27,7 @@ const (
 // footprintScenario measures what the relay's process takes.
 func (l *lab) footprintScenario() scenario {
 	events := pick(l.o.quick, 1_000_000, 100_000)
-	lasting := pick(l.o.quick, 30*time.Second, 10*time.Second)
+	lasting := pick(l.o.quick, 30*time.Second, 5*time.Second)
 	w := newWorkload(events, 1024, manyKeys)
 	return scenario{
 		name: "footprint", title: "What the relay's process takes", passes: 1, columns: footprintCols,

@@ -75,7 +75,7 @@ func (l *lab) backlogScenario() scenario {
 			{name: backlogOf100k, run: of(100_000)},
 		},
 	}
-	for _, each := range afterOthers {
+	for _, each := range pick(l.o.quick, afterOthers, afterOthers[:2]) {
 		s.cases = append(s.cases, testCase{name: each.name, against: each.against, run: func(ctx context.Context) (sample, error) {
 			return l.drainAfterOthers(ctx, each)
 		}})

@@ -24,7 +24,19 @@ main() {
 	go -C "$root/bench" build -trimpath -o "$root/bin/bench" .
 	export OUTBOX_BENCH_RELAY=${OUTBOX_BENCH_RELAY:-$root/bin/outbox-relay}
 	cd "$root/bench"
-	"$root/bin/bench" "$@"
+	measure "$@"
+}
+
+# measure runs the benchmark, and hands on the signal that ends it, so that the servers do not go before it has gone.
+measure() {
+	local bench status=0
+	"$root/bin/bench" "$@" &
+	bench=$!
+	trap 'kill "$bench" 2>/dev/null || true' INT TERM
+	wait "$bench" || status=$?
+	trap - INT TERM
+	wait "$bench" || status=$? # a signal ended the first wait early
+	return "$status"
 }
 
 start_servers() {
