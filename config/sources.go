@@ -188,12 +188,3 @@ func (l *loader) settingsOver(whole *Settings) *Settings {
 	}
 	return s
 }
-
-// Names returns the names of the sources.
-func (s *Settings) Names() []string {
-	var names []string
-	for _, source := range s.Sources() {
-		names = append(names, source.Source)
-	}
-	return names
-}

@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -156,22 +154,11 @@ func (g levels) up(ctx context.Context) error {
 // start plays with some writers at once until stop is called.
 func (g levels) start(t testing.TB, writers int) (stop func()) {
 	t.Helper()
-	var over atomic.Bool
-	var playing sync.WaitGroup
-	for range writers {
-		playing.Go(func() {
-			for !over.Load() {
-				if err := g.up(t.Context()); err != nil {
-					t.Errorf("a transaction failed: %v", err)
-					return
-				}
-				<-time.After(20 * time.Millisecond) // a rate that the consumer can follow
-			}
-		})
-	}
-	stop = sync.OnceFunc(func() { over.Store(true); playing.Wait() })
-	t.Cleanup(stop)
-	return stop
+	return keepPlaying(t, writers, func(ctx context.Context) error {
+		err := g.up(ctx)
+		<-time.After(20 * time.Millisecond) // a rate that the consumer can follow
+		return err
+	})
 }
 
 // requireRewarded waits until the consumer has done everything, and checks that it did so once and in order.

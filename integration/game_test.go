@@ -178,22 +178,31 @@ func (g *game) run(t testing.TB, writers int, lasting time.Duration) {
 // start plays with some writers at once until stop is called, which returns when all transactions have ended.
 func (g *game) start(t testing.TB, writers int) (stop func()) {
 	t.Helper()
+	return keepPlaying(t, writers, func(ctx context.Context) error {
+		if err := g.turn(ctx); !g.rough {
+			return err
+		}
+		return nil
+	})
+}
+
+// keepPlaying takes turns with some writers at once until stop is called, which returns when all of them have ended. A turn that fails is a
+// failure of the test.
+func keepPlaying(t testing.TB, writers int, turn func(context.Context) error) (stop func()) {
+	t.Helper()
 	var over atomic.Bool
 	var playing sync.WaitGroup
 	for range writers {
 		playing.Go(func() {
 			for !over.Load() {
-				if err := g.turn(t.Context()); err != nil && !g.rough {
-					t.Errorf("a game transaction failed: %v", err)
+				if err := turn(t.Context()); err != nil {
+					t.Errorf("a transaction failed: %v", err)
 					return
 				}
 			}
 		})
 	}
-	stop = sync.OnceFunc(func() {
-		over.Store(true)
-		playing.Wait()
-	})
+	stop = sync.OnceFunc(func() { over.Store(true); playing.Wait() })
 	t.Cleanup(stop)
 	return stop
 }

@@ -96,7 +96,7 @@ func (b *burier) bury(ctx context.Context) error {
 		b.parked.remove(now[i].id)
 		b.size -= now[i].size()
 	}
-	b.dead = append(b.dead[:0], b.dead[len(now):]...)
+	b.dead = b.dead[len(now):]
 	b.next = time.Now()
 	if b.behind() && b.size < maxUnburied {
 		b.next = b.next.Add((buryShare - 1) * time.Since(began))

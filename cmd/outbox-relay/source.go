@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -58,13 +59,15 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 
 // run relays from the source until ctx ends. It tells started how the first attempt to begin went; one that fails is made again.
 func (s *source) run(ctx context.Context, started chan<- error) error {
-	err := s.begin(ctx)
-	started <- err
-	for wait := startPauseMin; err != nil; wait = min(2*wait, startPauseMax) {
-		if !s.pause(ctx, wait) {
-			return nil
-		}
-		err = s.begin(ctx)
+	var first sync.Once
+	begin := func() (struct{}, error) {
+		err := s.begin(ctx)
+		first.Do(func() { started <- err })
+		return struct{}{}, err
+	}
+	pauses := &backoff.ExponentialBackOff{InitialInterval: startPauseMin, Multiplier: 2, MaxInterval: startPauseMax}
+	if _, err := backoff.Retry(ctx, begin, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(0)); err != nil {
+		return nil //nolint:nilerr // ctx has ended, and what failed was told
 	}
 	return s.engine.Run(ctx)
 }
@@ -80,18 +83,6 @@ func (s *source) begin(ctx context.Context) error {
 		s.note(err)
 	}
 	return err
-}
-
-// pause waits before the next attempt, and reports false when ctx ends.
-func (s *source) pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // note keeps why the engine does not run yet, and logs it.
