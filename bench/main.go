@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ type options struct {
 	postgres, nats, redis, redisIDMP string
 	relay                            string
 	only                             string
+	cases                            string
 	passes                           int
 	quick                            bool
 	within                           time.Duration
@@ -37,6 +39,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.redisIDMP, "redis-idmp", os.Getenv("OUTBOX_BENCH_REDIS_IDMP_URL"), "URL of a Redis 8.6 or newer; empty leaves it out")
 	flags.StringVar(&o.relay, "relay", os.Getenv("OUTBOX_BENCH_RELAY"), "the program outbox-relay")
 	flags.StringVar(&o.only, "only", "", "scenarios to measure, separated by commas: "+strings.Join(scenarioNames(), ", ")+"; empty means all")
+	flags.StringVar(&o.cases, "cases", "", "a regular expression: cases whose name it does not match are left out")
 	flags.IntVar(&o.passes, "passes", 0, "how often each case is measured; the median counts; 0 means as often as the scenario wants")
 	flags.BoolVar(&o.quick, "quick", false, "small backlogs, few passes and the main cases alone: under 3 minutes")
 	flags.DurationVar(&o.within, "within", 29*time.Minute, "passes that would end later are left out")
@@ -53,6 +56,9 @@ func (o *options) check() error {
 		return errors.New("no servers: run `make bench`, or name them with -postgres and -nats")
 	case o.relay == "":
 		return errors.New("no relay to measure: run `make bench`, or name the program with -relay (`make build` puts it into bin/outbox-relay)")
+	}
+	if _, err := regexp.Compile(o.cases); err != nil {
+		return fmt.Errorf("-cases: %w", err)
 	}
 	for _, name := range o.chosen() {
 		if !slices.Contains(scenarioNames(), name) {
@@ -113,6 +119,7 @@ func measureAll(ctx context.Context, l *lab, o options) error {
 	began, others := time.Now(), l.watchOthers()
 	r := newResults()
 	until := began.Add(o.within)
+	wanted := regexp.MustCompile(o.cases) // checked before
 	var measured []scenario
 	for _, s := range scenarios(l) {
 		if !slices.Contains(o.chosen(), s.name) {
@@ -121,6 +128,7 @@ func measureAll(ctx context.Context, l *lab, o options) error {
 		if o.passes > 0 {
 			s.passes = o.passes
 		}
+		s.cases = slices.DeleteFunc(s.cases, func(c testCase) bool { return !wanted.MatchString(c.name) })
 		s.measure(ctx, r, until, os.Stderr)
 		measured = append(measured, s)
 		if ctx.Err() != nil {
