@@ -12,7 +12,7 @@ import (
 const (
 	// settleEvents is the most events of one settling statement, roughly.
 	settleEvents = 8192
-	// settleLinger is the least time between two settling statements, unless there is much to settle. It saves most of the
+	// settleLinger is the least time between two settling statements, unless there is or was much to settle. It saves most of the
 	// commits while few events come, and costs nothing but a longer look into the stream after a crash.
 	settleLinger = 50 * time.Millisecond
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
@@ -36,6 +36,7 @@ type settler struct {
 	untold  bool         // the sequence of some is not known
 	origins []settlement // where the stored events came from
 	settled time.Time    // when events were last settled
+	busy    bool         // they were many
 }
 
 // settleFunc settles events in the database.
@@ -56,7 +57,11 @@ func (s *settler) run(ctx context.Context, in <-chan settlement) error {
 // takeMore adds what comes until it is time to settle again, so that many small batches become one transaction. The end of in
 // ends the wait.
 func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
-	linger := time.NewTimer(time.Until(s.settled.Add(settleLinger)))
+	wait := time.Until(s.settled.Add(settleLinger))
+	if s.busy {
+		wait = 0
+	}
+	linger := time.NewTimer(wait)
 	defer linger.Stop()
 	over := false
 	for !over && len(s.stored) < settleEvents {
@@ -144,7 +149,8 @@ func (s *settler) settle(ctx context.Context) error {
 		s.track.databaseFailed("settle events", err)
 		return err
 	}
-	s.last, s.first, s.highest, s.untold, s.settled = news.position, 0, 0, false, time.Now()
+	s.last, s.first, s.highest, s.untold = news.position, 0, 0, false
+	s.settled, s.busy = time.Now(), len(s.stored) >= settleEvents
 	s.track.databaseWorks("settle events")
 	for _, each := range s.origins {
 		for _, event := range each.stored {
