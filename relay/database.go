@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 //go:embed sql/settings.sql
@@ -27,10 +28,13 @@ type database struct {
 	link   link
 	server time.Time // when the session's server started
 	term   *int64    // the lease under which something may change; nil for one that only reads
+	own    *pgx.Conn // what it only reads by, where nobody lies between it and the server; nil otherwise
 }
 
-// onServer returns the database of a session that begins now, on the server that answers. It only reads.
-func onServer(ctx context.Context, l link) (*database, error) {
+// onServer returns the database of a session that begins now, on the server that answers. It only reads. On a connection to the server
+// itself, which [NewPool] has set up, statements need no settings of their own, and are planned once: a look into a quiet table then costs
+// the server a quarter.
+func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	batch := &pgx.Batch{}
@@ -41,7 +45,14 @@ func onServer(ctx context.Context, l link) (*database, error) {
 	if err = errors.Join(err, results.Close()); err != nil {
 		return nil, fmt.Errorf("ask for the server: %w", err)
 	}
-	return &database{link: l, server: started}, nil
+	d := &database{link: l, server: started}
+	direct, err := isDirect(ctx, l.Conn())
+	if err != nil || !direct {
+		return d, err
+	}
+	_, err = l.Exec(ctx, "set plan_cache_mode = force_generic_plan")
+	d.own = l.Conn()
+	return d, err
 }
 
 // under returns the database on another link, for what may be done under the lease of a term alone.
@@ -51,6 +62,9 @@ func (d *database) under(term int64, l link) *database {
 
 // Query implements [Queryer].
 func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if d.own != nil {
+		return d.own.Query(ctx, sql, planned(args)...)
+	}
 	results, err := d.send(ctx, sql, args)
 	if err != nil {
 		return nil, err
@@ -65,6 +79,9 @@ func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 
 // Exec implements [Queryer].
 func (d *database) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if d.own != nil {
+		return d.own.Exec(ctx, sql, planned(args)...)
+	}
 	results, err := d.send(ctx, sql, args)
 	if err != nil {
 		return pgconn.CommandTag{}, err
@@ -109,6 +126,9 @@ func (d *database) send(ctx context.Context, sql string, args []any) (pgx.BatchR
 	}
 	return results, nil
 }
+
+// planned returns the arguments of a statement that the server plans once.
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheStatement}, args...) }
 
 // explainRefusal tells the refusal of sql/settings.sql from other errors.
 func explainRefusal(err error) error {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -26,7 +27,7 @@ func newHeldKeys(keys []string) *heldKeys {
 func (h *heldKeys) add(key string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.keys[key] = struct{}{}
+	h.keys[strings.Clone(key)] = struct{}{} // a key of an event is part of what was read with it
 }
 
 func (h *heldKeys) has(key string) bool {

@@ -333,7 +333,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, out ch
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		r.behind.Store(b.full(read.max))
+		r.behind.Store(read.behind)
 		r.metrics.openGaps.Set(float64(read.gaps.len()))
 		if len(b.events) > 0 {
 			if err := hand(ctx, b, db, out); err != nil {

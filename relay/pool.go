@@ -23,10 +23,10 @@ const silenceLimit = 25 * time.Second
 // connectTimeout bounds the making of one connection.
 const connectTimeout = 5 * time.Second
 
-// ownSession is what a connection of our own is set to, beside settings.sql, for the statements of people. See there for the planner's
-// part. The rest makes the server end the session within half a minute after the relay's host has gone silent, which takes hours
+// ownSession is what a connection of our own is set to, for the statements of people and for what a leader reads, which go without
+// settings.sql. See there for the planner's part. The rest makes the server end the session within half a minute after the relay's host has gone silent, which takes hours
 // by the system's defaults.
-const ownSession = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; " +
+const ownSession = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; set work_mem = '32MB'; " +
 	"set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set tcp_user_timeout = 25000"
 
 // NewPool returns a pool for a relay, for a connection string as pgx takes it, of at most maxConns connections (at least
@@ -57,18 +57,21 @@ func NewPool(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, er
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// setSession sets a connection up unless a pooler lies in between, whose sessions are everybody's: there another process answers than the
-// connection names.
+// setSession sets a connection up unless a pooler lies in between, whose sessions are everybody's.
 func setSession(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var process uint32
-	if err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process); err != nil {
+	direct, err := isDirect(ctx, conn)
+	if err != nil || !direct {
 		return err
 	}
-	if process != conn.PgConn().PID() {
-		return nil
-	}
-	_, err := conn.Exec(ctx, ownSession)
+	_, err = conn.Exec(ctx, ownSession)
 	return err
+}
+
+// isDirect tells whether no pooler lies between a connection and its server: there another process answers than the connection names.
+func isDirect(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	var process uint32
+	err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process)
+	return process == conn.PgConn().PID(), err
 }

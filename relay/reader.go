@@ -11,6 +11,10 @@ import (
 const (
 	// maxLooks bounds how many gaps one statement reads. Each costs a walk down the primary key's tree.
 	maxLooks = 8192
+	// firstEvents is how many events the first read of many returns at most. Each of the next returns up to moreEvents times as many, up
+	// to Config.BatchEvents.
+	firstEvents = 1024
+	moreEvents  = 4
 	// sweepPage is how many ids one statement of the safety sweep reads.
 	sweepPage = 10_000
 )
@@ -20,6 +24,8 @@ const (
 type reader struct {
 	db      Queryer
 	max     limits
+	events  int   // how many events the next read may return: few after a look that found few, so that the first of many do not wait for the last
+	room    int   // how many events the last read returned
 	head    int64 // every id up to here was handed out, is in fresh, or lies in a gap
 	fresh   page  // read, but not to be handed out before the gaps are read
 	gaps    *gaps
@@ -27,6 +33,7 @@ type reader struct {
 	parked  *parkedIDs
 	held    *heldKeys
 	rehomed []span // events that a fallback got first
+	behind  bool   // whether the last read of new events was as large as it could be
 
 	// low is the least id that may be unsettled, for the measurement of the backlog; others read it.
 	low *atomic.Int64
@@ -35,7 +42,7 @@ type reader struct {
 }
 
 func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
-	return &reader{db: db, max: max, gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
+	return &reader{db: db, max: max, events: min(firstEvents, max.events), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
 }
 
 // rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
@@ -76,11 +83,17 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 // its predecessor that became visible in between: what was visible to the first look is visible to the second.
 func (r *reader) read(ctx context.Context) (page, error) {
 	if len(r.fresh.events) == 0 {
-		fresh, err := readNew(ctx, r.db, r.head, r.max)
+		max := limits{events: r.events, bytes: r.max.bytes}
+		fresh, err := readNew(ctx, r.db, r.head, r.room, max)
 		if err != nil {
 			return page{}, err
 		}
-		r.fresh = fresh
+		r.fresh, r.room = fresh, len(fresh.events)
+		r.behind = fresh.full(max)
+		r.events = min(firstEvents, r.max.events)
+		if r.behind {
+			r.events = min(max.events*moreEvents, r.max.events)
+		}
 		r.advance(fresh.events)
 	}
 	late, whole, err := r.readGaps(ctx)

@@ -1,13 +1,8 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	_ "embed" // the statements are files, so that they can be read and tried as they are
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,36 +43,8 @@ type Queryer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// limits bound what one read returns.
-type limits struct{ events, bytes int }
-
-// page is what one read returned. Events whose headers cannot be decoded are in broken as well: they were not written through
-// outbox's checks, and must not stop the others.
-type page struct {
-	events []Event
-	broken map[int64]error
-	bytes  int
-}
-
-// full reports whether the limits, and not the table, ended the page.
-func (p page) full(max limits) bool { return len(p.events) >= max.events || p.bytes >= max.bytes }
-
-// merge returns two pages as one, by id.
-func merge(late, fresh page) page {
-	if len(late.events) == 0 {
-		return fresh
-	}
-	merged := page{events: append(late.events, fresh.events...), broken: late.broken, bytes: late.bytes + fresh.bytes}
-	slices.SortFunc(merged.events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
-	if merged.broken == nil {
-		merged.broken = fresh.broken
-	}
-	maps.Copy(merged.broken, fresh.broken)
-	return merged
-}
-
-func readNew(ctx context.Context, db Queryer, head int64, max limits) (page, error) {
-	return readPage(ctx, db, readNewSQL, head, max.events, max.bytes)
+func readNew(ctx context.Context, db Queryer, head int64, room int, max limits) (page, error) {
+	return readPage(ctx, db, room, readNewSQL, head, max.events, max.bytes)
 }
 
 func readLate(ctx context.Context, db Queryer, look []gap, max limits) (page, error) {
@@ -85,50 +52,11 @@ func readLate(ctx context.Context, db Queryer, look []gap, max limits) (page, er
 	for i, each := range look {
 		first[i], last[i] = each.first, each.last
 	}
-	return readPage(ctx, db, readLateSQL, first, last, max.events, max.bytes)
+	return readPage(ctx, db, 0, readLateSQL, first, last, max.events, max.bytes)
 }
 
 func readIDs(ctx context.Context, db Queryer, ids []int64, max limits) (page, error) {
-	return readPage(ctx, db, readIDsSQL, ids, max.bytes)
-}
-
-func readPage(ctx context.Context, db Queryer, sql string, args ...any) (page, error) {
-	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
-	defer cancel()
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return page{}, err
-	}
-	defer rows.Close()
-	var p page
-	for rows.Next() {
-		p.events = append(p.events, Event{})
-		event := &p.events[len(p.events)-1]
-		if err := p.scan(rows, event); err != nil {
-			return page{}, err
-		}
-		p.bytes += len(event.Payload)
-	}
-	return p, rows.Err()
-}
-
-func (p *page) scan(rows pgx.Rows, event *Event) error {
-	var headers []byte
-	err := rows.Scan(&event.ID, (*[16]byte)(&event.EventID), &event.Subject, &event.Key, &headers, &event.Payload, &event.CreatedAt)
-	if err != nil {
-		return fmt.Errorf("read an event: %w", err)
-	}
-	event.CreatedAt = event.CreatedAt.UTC()
-	if headers == nil {
-		return nil
-	}
-	if err := json.Unmarshal(headers, &event.Headers); err != nil {
-		if p.broken == nil {
-			p.broken = make(map[int64]error)
-		}
-		p.broken[event.ID] = fmt.Errorf("headers are not an object of strings: %w", err)
-	}
-	return nil
+	return readPage(ctx, db, len(ids), readIDsSQL, ids, max.bytes)
 }
 
 func readWriters(ctx context.Context, db Queryer) ([]string, error) {

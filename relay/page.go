@@ -1,0 +1,165 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// limits bound what one read returns.
+type limits struct{ events, bytes int }
+
+// page is what one read returned. Events whose headers cannot be decoded are in broken as well: they were not written through
+// outbox's checks, and must not stop the others.
+type page struct {
+	events []Event
+	broken map[int64]error
+	bytes  int
+}
+
+// full reports whether the limits, and not the table, ended the page.
+func (p page) full(max limits) bool { return len(p.events) >= max.events || p.bytes >= max.bytes }
+
+// merge returns two pages as one, by id.
+func merge(late, fresh page) page {
+	if len(late.events) == 0 {
+		return fresh
+	}
+	merged := page{events: append(late.events, fresh.events...), broken: late.broken, bytes: late.bytes + fresh.bytes}
+	slices.SortFunc(merged.events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	if merged.broken == nil {
+		merged.broken = fresh.broken
+	}
+	maps.Copy(merged.broken, fresh.broken)
+	return merged
+}
+
+// readPage runs a statement that returns events. If there is one it makes room for so many at once, and for more as they come.
+func readPage(ctx context.Context, db Queryer, room int, sql string, args ...any) (page, error) {
+	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return page{}, err
+	}
+	defer rows.Close()
+	var p page
+	r := newRow()
+	for rows.Next() {
+		if p.events == nil {
+			p.events = make([]Event, 0, max(room, 1))
+		}
+		if err := rows.Scan(r.columns...); err != nil {
+			return page{}, fmt.Errorf("read an event: %w", err)
+		}
+		p.add(r)
+	}
+	return p, rows.Err()
+}
+
+// add decodes a row.
+func (p *page) add(r *row) {
+	event := r.event
+	event.CreatedAt = event.CreatedAt.UTC()
+	event.Headers = nil
+	if len(r.headers) > 0 {
+		if err := json.Unmarshal(r.headers, &event.Headers); err != nil {
+			if p.broken == nil {
+				p.broken = make(map[int64]error)
+			}
+			p.broken[event.ID] = fmt.Errorf("headers are not an object of strings: %w", err)
+		}
+	}
+	p.events = append(p.events, event)
+	p.bytes += len(event.Payload)
+}
+
+// row is what pgx scans a row into, again and again. The texts and payloads of many events share an allocation, which takes a fifth of
+// the time that one for each would.
+type row struct {
+	event   Event
+	headers rawHeaders
+	columns []any // id, event_id, subject, key, headers, payload, created_at
+}
+
+func newRow() *row {
+	r := &row{}
+	texts, payloads := &textSlab{}, &byteSlab{}
+	r.columns = []any{
+		&r.event.ID, (*[16]byte)(&r.event.EventID), &slabText{texts, &r.event.Subject}, &slabText{texts, &r.event.Key},
+		&r.headers, &slabBytes{payloads, &r.event.Payload}, &r.event.CreatedAt,
+	}
+	return r
+}
+
+// What pgx calls for a column, see [pgtype.BytesScanner], with bytes that are good until the next row.
+type (
+	rawHeaders []byte
+	slabText   struct {
+		slab *textSlab
+		to   *string
+	}
+	slabBytes struct {
+		slab *byteSlab
+		to   *[]byte
+	}
+)
+
+func (h *rawHeaders) ScanBytes(b []byte) error {
+	*h = append((*h)[:0], b...)
+	return nil
+}
+
+func (s *slabText) ScanBytes(b []byte) error {
+	*s.to = s.slab.add(b)
+	return nil
+}
+
+func (s *slabBytes) ScanBytes(b []byte) error {
+	*s.to = s.slab.add(b)
+	return nil
+}
+
+// A slab begins small, for most reads of a quiet outbox return one event, and doubles.
+const (
+	slabMin = 512
+	slabMax = 256 << 10
+)
+
+// nextSlab returns the size of the next slab after one of size last, for n bytes at least.
+func nextSlab(last, n int) int { return max(n, slabMin, min(2*last, slabMax)) }
+
+// textSlab holds many short texts.
+type textSlab struct{ text *strings.Builder }
+
+// add returns b as a string.
+func (s *textSlab) add(b []byte) string {
+	if s.text == nil || s.text.Len()+len(b) > s.text.Cap() {
+		last := 0
+		if s.text != nil {
+			last = s.text.Cap()
+		}
+		s.text = &strings.Builder{}
+		s.text.Grow(nextSlab(last, len(b)))
+	}
+	from := s.text.Len()
+	s.text.Write(b)
+	return s.text.String()[from:]
+}
+
+// byteSlab holds many payloads.
+type byteSlab struct{ bytes []byte }
+
+// add returns a copy of b.
+func (s *byteSlab) add(b []byte) []byte {
+	if s.bytes == nil || len(s.bytes)+len(b) > cap(s.bytes) {
+		s.bytes = make([]byte, 0, nextSlab(cap(s.bytes), len(b)))
+	}
+	from := len(s.bytes)
+	s.bytes = append(s.bytes, b...)
+	return s.bytes[from:len(s.bytes):len(s.bytes)]
+}

@@ -1,0 +1,56 @@
+package relay
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSlabs keeps many values of all sizes and looks at them when all are kept: none may have run into another.
+func TestSlabs(t *testing.T) {
+	t.Parallel()
+	texts, payloads := &textSlab{}, &byteSlab{}
+	sizes := []int{0, 1, slabMin - 1, slabMin, slabMin + 1, 7, slabMax - 1, slabMax, slabMax + 1, 0, 3}
+	var keptTexts []string
+	var keptPayloads [][]byte
+	value := func(n int) []byte { return bytes.Repeat([]byte{'a' + byte(n%26)}, sizes[n%len(sizes)]) }
+	scratch := make([]byte, 0, 2*slabMax) // as pgx, which uses its memory again for the next row
+	for n := range 40 {
+		scratch = append(scratch[:0], value(n)...)
+		keptTexts, keptPayloads = append(keptTexts, texts.add(scratch)), append(keptPayloads, payloads.add(scratch))
+	}
+	for n := range keptTexts {
+		require.Equal(t, string(value(n)), keptTexts[n])
+		require.True(t, bytes.Equal(value(n), keptPayloads[n]), "payload %d", n)
+		require.NotNil(t, keptPayloads[n], "an empty payload is not a missing one")
+		require.Equal(t, len(keptPayloads[n]), cap(keptPayloads[n]), "who appends to one must not write into the next")
+	}
+}
+
+// TestAFewEventsTakeLittleMemory looks at what a quiet outbox allocates for each event.
+func TestAFewEventsTakeLittleMemory(t *testing.T) {
+	t.Parallel()
+	texts := &textSlab{}
+	texts.add([]byte(strings.Repeat("x", 20)))
+	require.LessOrEqual(t, texts.text.Cap(), 2*slabMin)
+}
+
+func TestAPageKeepsEventsWithBrokenHeaders(t *testing.T) {
+	t.Parallel()
+	var p page
+	r := newRow()
+	for id, headers := range []string{`{"a":"1"}`, "", `{"a":1}`, "[]", `{"b":"2"}`} {
+		r.event.ID = int64(id)
+		require.NoError(t, r.headers.ScanBytes([]byte(headers)))
+		p.add(r)
+	}
+	require.Len(t, p.events, 5)
+	require.Equal(t, map[string]string{"a": "1"}, p.events[0].Headers)
+	require.Nil(t, p.events[1].Headers)
+	require.Equal(t, map[string]string{"b": "2"}, p.events[4].Headers, "no header of another event")
+	require.Len(t, p.broken, 2)
+	require.ErrorContains(t, p.broken[2], "not an object of strings")
+	require.Contains(t, p.broken, int64(3))
+}
