@@ -12,7 +12,7 @@ containers=()
 
 # What is written to disk belongs to the measurement, but a checkpoint in the midst of it is left to chance.
 postgres_settings=(-c wal_level=logical -c max_wal_size=16GB -c checkpoint_timeout=1h)
-redis_settings=(--appendonly yes --appendfsync everysec --save '')
+redis_settings=(--appendonly yes --appendfsync everysec --save '' --auto-aof-rewrite-percentage 0)
 
 main() {
 	if [ -z "${OUTBOX_BENCH_POSTGRES_URL:-}" ] || [ -z "${OUTBOX_BENCH_NATS_URL:-}" ]; then
