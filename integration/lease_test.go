@@ -244,6 +244,70 @@ func TestAPausedLeaderWakesUp(t *testing.T) {
 	}
 }
 
+// TestAPausedLeaderThatNobodyFollowsWakesUp stops the only relay in the middle of a batch until the stream has forgotten the ids. It
+// still leads when it wakes, and must not send again what it was not told of.
+func TestAPausedLeaderThatNobodyFollowsWakesUp(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	c := newCrew(t, db, db.URL, newStream(t, harness.NATS(t), "alone"), 1,
+		"OUTBOX_RELAY_LEASE=1s", "OUTBOX_MQ_DUPLICATE_WINDOW="+shortWindow.String())
+	p := c.start()
+	const each = 20_000
+	written, inBatch := 0, 0
+	for range atSize(4, 30) {
+		_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
+			select 'alone.x', (i % 1000)::text, decode(repeat('ab', 1000), 'hex') from generate_series(1, $1::int) as i`, each)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return c.s.count() > written }, 30*time.Second, time.Millisecond)
+		p.signal(syscall.SIGSTOP)
+		written += each
+		if c.s.count() < written {
+			inBatch++
+		}
+		<-time.After(2 * shortWindow) // the pause's length is what the test is about
+		p.signal(syscall.SIGCONT)
+		requireSettled(t, db.Pool)
+		require.Equal(t, written, c.s.count(), "each event is stored once")
+	}
+	require.Positive(t, inBatch, "no batch was interrupted")
+	t.Logf("%d events, %d pauses in the middle of a batch", written, inBatch)
+	c.stop()
+}
+
+// TestALeaseThatLapsesIsRenewed keeps the database from renewing a lease in time, as one does that has too much to do.
+func TestALeaseThatLapsesIsRenewed(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	c := newCrew(t, db, db.URL, newStream(t, harness.NATS(t), "lapsed"), 1)
+	p := c.start()
+	publishOne(t, db, c.s.subject+".x")
+	requireSettled(t, db.Pool)
+	term := c.lease().Term
+	busy, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = busy.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = busy.Exec(t.Context(), "select from outbox.lease for update")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return p.status().State == relay.StateConnecting }, 30*time.Second, 5*time.Millisecond)
+	code, _ := p.get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	publishOne(t, db, c.s.subject+".x")
+	expired := time.Now().Add(3 * time.Second)
+	require.Eventually(t, func() bool { return time.Now().After(expired) }, 10*time.Second, 50*time.Millisecond)
+	require.Equal(t, 1, c.s.count(), "nothing is published without a lease")
+
+	require.NoError(t, busy.Rollback(t.Context()))
+	requireSettled(t, db.Pool)
+	require.Equal(t, 2, c.s.count())
+	require.Equal(t, term, c.lease().Term)
+	p.requireReady()
+	_, metrics := p.get("/metrics")
+	require.Contains(t, metrics, `outbox_relay_sessions_total{broker="jetstream",source="default"} 1`+"\n")
+	require.Contains(t, metrics, `outbox_relay_leases_lost_total{broker="jetstream",source="default"} 1`+"\n")
+	require.Contains(t, metrics, `outbox_relay_leading{broker="jetstream",source="default"} 1`+"\n")
+	c.stop()
+}
+
 // TestALeaderWithoutItsLeaseChangesNothing takes the lease away while the leader waits for an answer of the broker: that it stored one
 // event and refused another for good.
 func TestALeaderWithoutItsLeaseChangesNothing(t *testing.T) {

@@ -47,7 +47,8 @@ type dispatcher struct {
 	// trust is for how long after a failure the same events may be sent again: the broker drops those that it has stored after
 	// all, but only while it remembers their ids. 0 means for ever.
 	trust time.Duration
-	doubt time.Time // when the events at hand first failed; the zero time if they did not
+	began time.Duration // the last Publish, by sinceBoot
+	doubt time.Duration // the first Publish of the events at hand that failed; 0 if none did
 }
 
 // run publishes the batches until in is closed or ctx ends. A Publish under way is finished on the context publishing, which
@@ -82,7 +83,7 @@ func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 		if pending = d.queueBehind(d.passHeld(pending, b.flight), b.flight); len(pending) == 0 {
 			return
 		}
-		if d.tooLate(d.doubt) {
+		if !awaitFence(ctx, publishing) || d.tooLate(d.doubt) {
 			return
 		}
 		chunk := pending[:min(len(pending), d.size)]
@@ -93,13 +94,14 @@ func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 	}
 }
 
-// tooLate reports whether events that failed first at since can no longer just be sent again. Then a new session looks into the
-// stream first, whether it has stored them.
-func (d *dispatcher) tooLate(since time.Time) bool {
-	if d.trust == 0 || since.IsZero() || time.Since(since) < d.trust {
+// tooLate reports whether events that failed first in a Publish which began at since can no longer just be sent again. Then a new session
+// looks into the stream first, whether it has stored them.
+func (d *dispatcher) tooLate(since time.Duration) bool {
+	ago := sinceBoot() - since
+	if d.trust == 0 || since == 0 || ago < d.trust {
 		return false
 	}
-	d.again = fmt.Errorf("%w: the stream may have stored events of which it told nothing since %s", errAgain, since.Format(time.RFC3339))
+	d.again = fmt.Errorf("%w: the stream may have stored events of which it has told nothing for %s", errAgain, ago.Round(time.Millisecond))
 	return true
 }
 
@@ -158,12 +160,12 @@ func (d *dispatcher) queueBehind(pending []Event, from *flight) []Event {
 
 // publish calls the publisher, with its answer put into the form that the contract promises.
 func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, error) {
+	d.began = sinceBoot()
 	if ctx.Err() == nil && !MaySend(ctx) {
 		return make([]Outcome, len(events)), ErrLeaseLost
 	}
-	began := time.Now()
 	outcomes, err := d.publisher.Publish(ctx, events)
-	d.metrics.publishTime.Observe(time.Since(began).Seconds())
+	d.metrics.publishTime.Observe((sinceBoot() - d.began).Seconds())
 	if len(outcomes) != len(events) {
 		outcomes = make([]Outcome, len(events))
 	}
@@ -171,7 +173,10 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if err == nil && unknown {
 		err = errUnanswered
 	}
-	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && !endsSession(err) && ctx.Err() == nil {
+	if err != nil && !MaySend(ctx) {
+		return outcomes, fmt.Errorf("%w: %w", ErrLeaseLost, err) // no fault of the broker or of the event
+	}
+	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && !endsSession(err) {
 		outcomes[0].Err = &doubtfulError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
@@ -234,7 +239,10 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	if waiting != nil && first {
 		failed = waiting.failed
 	}
-	failed = failed.again(now, d.spendsAttempt(cause, failed), errors.As(cause, new(*doubtfulError)))
+	failed = failed.again(now, d.spendsAttempt(cause, failed))
+	if failed.doubt == 0 && errors.As(cause, new(*doubtfulError)) {
+		failed.doubt = d.began
+	}
 
 	var permanent *PermanentError
 	switch {
@@ -297,10 +305,6 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return
 	}
-	if errors.Is(err, ErrLeaseLost) {
-		d.again = err
-		return
-	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -310,11 +314,14 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 		}
 		d.backoff.Reset()
 		d.size = min(d.size*2, d.cfg.BatchEvents)
-		d.doubt = time.Time{}
+		d.doubt = 0
 		return
 	}
-	if d.doubt.IsZero() {
-		d.doubt = time.Now()
+	if d.doubt == 0 {
+		d.doubt = d.began
+	}
+	if errors.Is(err, ErrLeaseLost) {
+		return // either it is renewed, or the session ends
 	}
 	if left < size {
 		d.backoff.Reset()

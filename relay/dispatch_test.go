@@ -426,6 +426,38 @@ func TestALostStreamEndsTheSession(t *testing.T) {
 	}
 }
 
+// TestALapsedLeaseDelaysThePublishing lets a lease lapse before a Publish, and while one is under way. Neither is the fault of the broker or
+// of the event, and neither ends the session.
+func TestALapsedLeaseDelaysThePublishing(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a")}
+	var f fence
+	var inTime []bool
+	renewLater := func() { time.AfterFunc(5*time.Millisecond, func() { f.move(sinceBoot(), time.Minute) }) }
+	publishing := f.guard(t.Context())
+	b := newBench(t, events, func(events []Event) ([]Outcome, error) {
+		inTime = append(inTime, MaySend(publishing))
+		f.shut()
+		renewLater()
+		return make([]Outcome, len(events)), errors.New("timeout")
+	}, func(events []Event) ([]Outcome, error) {
+		inTime = append(inTime, MaySend(publishing))
+		return stored(len(events)), nil
+	})
+	b.size, b.cfg.MaxAttempts = 1, 1
+	settlements := make(chan settlement, 1)
+	b.out = settlements
+	in := make(chan batch, 1)
+	in <- batch{page: page{events: events}, flight: newFlight(events)}
+	close(in)
+	renewLater()
+	require.NoError(t, b.dispatcher.run(t.Context(), publishing, in))
+	require.Equal(t, []bool{true, true}, inTime, "no Publish begins behind the fence")
+	require.Len(t, (<-settlements).stored, 1)
+	require.Zero(t, b.track.snapshot().Retried)
+	require.True(t, b.lanes.empty())
+}
+
 // TestDoubtEndsTheSessionBeforeTheBrokerForgets is about an outage that is longer than the stream remembers what it stored: sent
 // again, events would be stored twice.
 func TestDoubtEndsTheSessionBeforeTheBrokerForgets(t *testing.T) {
@@ -435,6 +467,19 @@ func TestDoubtEndsTheSessionBeforeTheBrokerForgets(t *testing.T) {
 		"an event alone is in doubt": func(b *bench, events []Event) ([]Outcome, error) {
 			b.size = 1
 			return make([]Outcome, len(events)), errors.New("timeout")
+		},
+		"a Publish took too long itself": func(b *bench, events []Event) ([]Outcome, error) {
+			if len(b.publisher.calls) > 1 {
+				return stored(len(events)), nil
+			}
+			pause(context.Background(), b.trust)
+			return make([]Outcome, len(events)), ErrUnavailable
+		},
+		"the broker is away while an event is delayed": func(b *bench, events []Event) ([]Outcome, error) {
+			if len(b.publisher.calls) > 1 {
+				return make([]Outcome, len(events)), ErrUnavailable
+			}
+			return []Outcome{{Err: errors.New("odd")}}, nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

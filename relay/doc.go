@@ -33,18 +33,25 @@
 //
 //	                 free, or expired: term + 1                               stop
 //	connecting --> standby ------------------> leading -----------------------------> stopping
-//	    ^             ^                     reconcile, then                  finishes the batch, settles, and
-//	    |             |                     publish; renews                  frees the lease with a notification
-//	    |             |                       |        |
-//	    |             +-- another has it -----+        | a session fails: the lease is freed
-//	    |                                     |        | everything is read again: it is kept
-//	    +---- own clock: not renewed in time -+--------+
+//	  ^  ^  |         ^                     reconcile, then                  finishes the batch, settles, and
+//	  |  |  |         |                     publish; renews                  frees the lease with a notification
+//	  |  |  |         |                       ^  |  |  |
+//	  |  |  |         +---- another has it ---|--+  |  | a session fails: the lease is freed
+//	  |  |  +---- renewed, nobody had it -----+     |  | everything is read again: it is kept
+//	  |  +------- own clock: not renewed in time ---+  |
+//	  +------------------------------------------------+
 //
 // The database's clock alone says when a lease has expired: it is taken for relay.lease and renewed every fifth of that. The leader
 // has a fence: the moment at which it asked, plus the lease, less a tenth, by the clock of its host since boot
 // ([sinceBoot]). Behind the fence it publishes nothing: no Publish begins, the one under way ends, and of what a client library has in
-// its buffers not a byte is written any more ([MaySend]). What was in memory is dropped, and the relay stands by. The database counted
-// from a later moment than the leader, so the fence always comes first, by at least the tenth.
+// its buffers not a byte is written any more ([MaySend]). The database counted from a later moment than the leader, so the fence always
+// comes first, by at least the tenth.
+//
+// Behind the fence the leader goes on asking. While the row has its name and its term, nobody else has led, so what it has in memory
+// is still true: once the lease is renewed it publishes on. A database or a host that has too much to do renews late, and would have more
+// to do for each session that begins anew. Once another relay has led, what was in memory is dropped, and the relay stands by. What a
+// Publish left open is sent again only for as long as the stream remembers it, counted from the beginning of that Publish: after a long
+// pause a new session looks into the stream first.
 //
 // What that rests on:
 //   - The clocks of the two hosts run alike to within a tenth: real ones do to within a thousandth. What time they show does not matter, nor
@@ -148,6 +155,7 @@
 //	nothing, error ErrRewound    a new session, which deals with what the stream has lost
 //	nothing, error ErrSwitched   a new session, which uses the other broker
 //	the database fails           a new session, and everything is read again that is not settled
-//	the lease is lost            nothing more is published; the relay stands by
+//	the lease is not renewed     nothing more is published until it is
+//	another relay has the lease  nothing more is published; the relay stands by
 //	stop                         no more reading; the call in flight may end; what was acknowledged is settled
 package relay

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// ErrLeaseLost ends the context of a Publish whose relay can no longer prove that it leads. The publisher needs to do nothing but what
-// the end of any context asks for, see [MaySend].
+// fencePause is the pause between two looks whether a lease that has lapsed is renewed.
+const fencePause = 10 * time.Millisecond
+
+// ErrLeaseLost says that this relay cannot prove that it leads. The context of a Publish ends with it as soon as another relay is known to
+// lead. The publisher needs to do nothing but what the end of any context asks for, see [MaySend].
 var ErrLeaseLost = errors.New("this relay can no longer prove that it leads")
 
 // marginShare is the part of a lease by which a leader stops before another relay can have it. See doc.go for what it covers.
@@ -42,4 +45,14 @@ func MaySend(ctx context.Context) bool {
 	}
 	f, ok := ctx.Value(fenceKey{}).(*fence)
 	return !ok || f.left() > 0
+}
+
+// awaitFence waits until a Publish with the context publishing may begin, and reports false if ctx ends first.
+func awaitFence(ctx, publishing context.Context) bool {
+	for !MaySend(publishing) {
+		if !pause(ctx, fencePause) {
+			return false
+		}
+	}
+	return true
 }

@@ -18,16 +18,12 @@ const maxParked = 100_000
 type failures struct {
 	attempts    int
 	first, last time.Time
-	doubt       time.Time // when it first failed so that it may be stored nevertheless; the zero time if it never did
+	doubt       time.Duration // the first Publish, by sinceBoot, after which it may be stored nevertheless; 0 for none
 }
 
-// again returns the failures with one more at now; spends says whether it counts as an attempt, doubtful whether the event may be
-// stored nevertheless.
-func (f failures) again(now time.Time, spends, doubtful bool) failures {
+// again returns the failures with one more at now; spends says whether it counts as an attempt.
+func (f failures) again(now time.Time, spends bool) failures {
 	f.attempts += count(spends)
-	if doubtful && f.doubt.IsZero() {
-		f.doubt = now
-	}
 	if f.first.IsZero() {
 		f.first = now
 	}

@@ -28,7 +28,7 @@ const (
 	sweepShare = 100
 )
 
-// lead waits until this relay has the lease, and publishes under it until ctx ends, the lease is lost or a session fails.
+// lead waits until this relay has the lease, and publishes under it until ctx ends, another relay has the lease or a session fails.
 // Nothing carries over from one call to the next: the table says what is still to publish.
 func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	conn, err := r.pool.Acquire(ctx)

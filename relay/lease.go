@@ -28,6 +28,9 @@ var (
 const (
 	// renewShare says how often a lease is renewed, in parts of it. A renewal that failed is tried again a quarter of that later.
 	renewShare = 5
+	// patienceShare bounds one renewal, in parts of the lease. A database that has too much to do answers late, and has more to do for each
+	// connection that is given up; but one whose network has swallowed it must be given up while there is time to renew on another.
+	patienceShare = 2
 	// freeTimeout bounds the giving back of a lease at a stop. One that is not given back expires.
 	freeTimeout = time.Second
 	// leaseChannel is where the one who gives a lease back notifies, see sql/lease_free.sql.
@@ -129,47 +132,48 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 	return l, nil
 }
 
-// keep renews the lease of a term until ctx ends, and calls renewed with the connection after each time. Once that can no longer be proved
-// it shuts the fence, calls lose and returns. It works on conn as long as that one lives, and keeps one connection at most.
+// keep renews the lease of a term until ctx ends, and calls renewed with the connection after each time. If it lapses, because the database
+// does not answer in time, nothing is published behind the fence, and keep goes on: until another relay takes the lease, what
+// this one has in memory stays true. Once another has, keep shuts the fence, calls lose and returns. It works on conn as long as that one
+// lives, and keeps one connection at most.
 func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, renewed func(*pgxpool.Conn), lose func(error)) {
 	defer func() {
 		if conn != nil {
 			conn.Release()
 		}
 	}()
-	wait := t.ttl / renewShare
-	for pause(ctx, min(wait, t.fence.left())) {
+	for wait := t.untilRenewal(); pause(ctx, wait); {
+		lapse := time.AfterFunc(t.fence.left(), func() { t.track.leaseLapsed(&t.fence) })
 		var err error
 		conn, err = t.renew(ctx, conn, term)
-		if ctx.Err() != nil {
+		lapse.Stop()
+		switch {
+		case ctx.Err() != nil:
 			return
-		}
-		wait = t.ttl / renewShare
-		if err == nil {
+		case errors.Is(err, ErrLeaseLost):
+			t.fence.shut()
+			lose(err)
+			return
+		case err != nil:
+			t.track.databaseFailed(leading, fmt.Errorf("renew the lease: %w", err))
+			wait = t.ttl / renewShare / 4
+		default:
 			t.track.databaseWorks(leading)
 			renewed(conn)
-			continue
+			wait = t.untilRenewal()
 		}
-		if wait /= 4; t.fence.left() <= 0 || errors.Is(err, ErrLeaseLost) {
-			t.fence.shut()
-			lose(fmt.Errorf("%w: %w", ErrLeaseLost, err))
-			return
-		}
-		t.track.databaseFailed(leading, fmt.Errorf("renew the lease: %w", err))
 	}
 }
+
+// untilRenewal returns the pause before the next renewal: shorter where the last answer was slow.
+func (t *tenancy) untilRenewal() time.Duration { return min(t.ttl/renewShare, t.fence.left()/2) }
 
 // errTaken says that the row names another relay, or another term.
 var errTaken = fmt.Errorf("%w: another relay has taken the lease", ErrLeaseLost)
 
-// renew renews the lease once, within the time for which it is still valid. A connection that fails is given up; the returned one is
-// nil then.
+// renew renews the lease once. A connection that fails is given up; the returned one is nil then.
 func (t *tenancy) renew(ctx context.Context, conn *pgxpool.Conn, term int64) (*pgxpool.Conn, error) {
-	left := t.fence.left()
-	if left <= 0 {
-		return conn, errors.New("it was not renewed in time")
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(left, t.ttl/4))
+	ctx, cancel := context.WithTimeout(ctx, t.ttl/patienceShare)
 	defer cancel()
 	if conn == nil {
 		var err error
@@ -189,7 +193,7 @@ func (t *tenancy) renew(ctx context.Context, conn *pgxpool.Conn, term int64) (*p
 	}
 	t.fence.move(asked, t.ttl)
 	t.track.leaseRenewed(until)
-	return conn, nil
+	return conn, nil // in time, for patience ends before the fence
 }
 
 // free gives the lease of a term back, so that another relay takes it at once. Nothing may be in flight any more.

@@ -23,6 +23,9 @@ func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Tim
 // retryDue publishes the events of the lanes that are due, once. Whole lanes go together: a publisher stores nothing
 // of a key behind a failure.
 func (d *dispatcher) retryDue(ctx, publishing context.Context) {
+	if !awaitFence(ctx, publishing) {
+		return
+	}
 	now := time.Now()
 	ids, taken := d.lanes.takeDue(now, d.size)
 	for _, each := range taken {
@@ -45,7 +48,7 @@ func (d *dispatcher) retryDue(ctx, publishing context.Context) {
 	}
 	d.track.retried(len(p.events))
 	outcomes, err := d.publish(publishing, p.events)
-	d.accountLanes(p.events, outcomes)
+	d.accountLanes(p.events, outcomes, err)
 	left := 0
 	for _, outcome := range outcomes {
 		left += count(outcome == Outcome{})
@@ -85,8 +88,9 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 	d.track.delayed(d.lanes.parked.len())
 }
 
-// accountLanes sends what was decided on events of lanes to the settle loop, and takes them out of their lanes.
-func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome) {
+// accountLanes sends what was decided on events of lanes to the settle loop, and takes them out of their lanes. Those of which a Publish
+// that failed said nothing may be stored.
+func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure error) {
 	now := time.Now()
 	var news settlement
 	duplicates := 0
@@ -97,7 +101,12 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome) {
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
-		case outcome.Err == nil || !d.refused(event, nil, outcome.Err, now, &news):
+		case outcome.Err == nil:
+			if each := d.lanes.of(event); each != nil && failure != nil && each.failed.doubt == 0 {
+				each.failed.doubt = d.began
+			}
+			continue
+		case !d.refused(event, nil, outcome.Err, now, &news):
 			continue
 		}
 		if each := d.lanes.of(event); each != nil {

@@ -164,7 +164,7 @@ func (r *Relay) offer(ctx context.Context, conn *pgxpool.Conn, term int64) (succ
 	if r.share == nil {
 		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Lease/4)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Lease/patienceShare)
 	defer cancel()
 	rows, err := conn.Query(ctx, shareOfferSQL, term, r.share.told(), r.cfg.bidLife())
 	if err != nil {

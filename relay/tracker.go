@@ -69,9 +69,14 @@ func (t *tracker) enter(state State) {
 	if t.status.State == state {
 		return
 	}
+	t.metrics.onFallback.Set(0) // a session that begins says which broker it uses
+	t.change(state)
+}
+
+// change needs the lock.
+func (t *tracker) change(state State) {
 	t.status.State, t.status.Since = state, time.Now()
 	t.metrics.leading.Set(float64(count(state == StateLeading)))
-	t.metrics.onFallback.Set(0) // a session that begins says which broker it uses
 	t.log.Info("relay is "+string(state), zap.String("state", string(state)))
 }
 
@@ -104,7 +109,7 @@ func (t *tracker) leaseSeen(l Lease, mine bool) {
 	}
 }
 
-// leaseRenewed notes that this relay leads for longer.
+// leaseRenewed notes that this relay leads for longer, or again.
 func (t *tracker) leaseRenewed(until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,6 +117,21 @@ func (t *tracker) leaseRenewed(until time.Time) {
 	renewed.Until = until.UTC()
 	t.status.Lease = &renewed
 	t.leaseMeasured()
+	if t.status.State != StateLeading {
+		t.change(StateLeading)
+	}
+}
+
+// leaseLapsed notes that the lease was not renewed in time, unless it has been meanwhile.
+func (t *tracker) leaseLapsed(f *fence) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.left() > 0 || t.status.State != StateLeading {
+		return
+	}
+	t.metrics.leasesLost.Inc()
+	t.log.Warn("the database has not renewed the lease in time: nothing is published until it does, or another relay leads")
+	t.change(StateConnecting)
 }
 
 // leaseMeasured needs the lock.
@@ -128,7 +148,11 @@ func (t *tracker) leaseMeasured() {
 
 // leaseLost notes that this relay publishes no more.
 func (t *tracker) leaseLost(err error) {
-	t.metrics.leasesLost.Inc()
+	t.mu.Lock()
+	if t.status.State == StateLeading { // else it had lapsed, which is counted
+		t.metrics.leasesLost.Inc()
+	}
+	t.mu.Unlock()
 	t.log.Warn("the lease is lost: nothing more is published, and what was not settled is read again", zap.Error(err))
 	t.enter(StateConnecting)
 }

@@ -129,5 +129,5 @@ func published(outcomes []relay.Outcome, err error) (answered bool, last error) 
 	return false, err
 }
 
-// isOver reports whether a call ended because its caller wanted no answer any more.
-func isOver(ctx context.Context, err error) bool { return err != nil && ctx.Err() != nil }
+// isOver reports whether a call ended because its caller wanted no answer any more, or might not send any more.
+func isOver(ctx context.Context, err error) bool { return err != nil && !relay.MaySend(ctx) }
