@@ -20,7 +20,7 @@ type switched struct {
 	active relay.Publisher
 }
 
-func (s *switched) Use() relay.Publisher { return s.active }
+func (s *switched) Use(context.Context) relay.Publisher { return s.active }
 
 func (s *switched) Wait(ctx context.Context) error {
 	<-ctx.Done()

@@ -175,6 +175,32 @@ func TestSourcesDelayNoOther(t *testing.T) {
 	requireLogged(t, p.output.String(), f.names)
 }
 
+// TestASourceBeginsOnItsFallback starts a relay of several databases, one of which has a NATS that is missing.
+func TestASourceBeginsOnItsFallback(t *testing.T) {
+	t.Parallel()
+	f := newShards(t, 3, "begin")
+	r := newStandby(t, harness.Redis(t), fmt.Sprintf("begin:%d", time.Now().UnixNano()))
+	p := f.process(t, "")
+	p.env = append(append(p.env, r.env()...), "OUTBOX_SOURCES_S01_MQ_NATS_URL=nats://"+freeAddress(t), "OUTBOX_FAILOVER_AFTER=10m")
+	for i, db := range f.dbs {
+		publishOne(t, db, f.s.subject+"."+f.names[i])
+	}
+	p.start()
+	f.requireSettled(t)
+	require.Equal(t, 2, f.s.count())
+	require.Equal(t, 1, r.count(t))
+	p.requireReady()
+	p.stop()
+	var said []string
+	for line := range strings.Lines(p.output.String()) {
+		if strings.Contains(line, `"message":"failed to connect NATS, trying Redis Stream"`) {
+			said = append(said, line)
+		}
+	}
+	require.Len(t, said, 1)
+	require.Contains(t, said[0], `"source":"s01"`)
+}
+
 // withDatabase returns the URL of another database of the same server.
 func withDatabase(t testing.TB, databaseURL, name string) string {
 	t.Helper()

@@ -185,7 +185,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	if r.cfg.AfterDeadLetter != HoldKey {
 		keys = nil
 	}
-	r.chooseBroker()
+	r.chooseBroker(ctx)
 	r.low.Store(0)
 	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())

@@ -12,8 +12,8 @@ import (
 // when the new one begins.
 type Switcher interface {
 	// Use returns the broker that events go to from now on, which may be a [Ledger] and a [Connector]. The relay calls it when a
-	// session begins, and publishes through what it returned until the session ends.
-	Use() Publisher
+	// session begins, and publishes through what it returned until the session ends. It may connect first, as long as ctx allows.
+	Use(ctx context.Context) Publisher
 
 	// Wait returns an error that wraps [ErrSwitched] once Use would return another broker, and ctx's error when ctx ends.
 	Wait(ctx context.Context) error
@@ -40,12 +40,12 @@ type FailoverStatus struct {
 }
 
 // chooseBroker decides which broker the session that begins uses.
-func (r *Relay) chooseBroker() {
+func (r *Relay) chooseBroker(ctx context.Context) {
 	r.active = r.publisher
 	if r.switcher == nil {
 		return
 	}
-	r.active = r.switcher.Use()
+	r.active = r.switcher.Use(ctx)
 	r.track.brokerChosen(r.active.Name(), r.onFallback())
 }
 

@@ -41,30 +41,19 @@ func newPair(cfg config.Config, log *zap.Logger) (relay.Publisher, error) {
 	return failover.New(cfg.Failover, primary, fallback, log)
 }
 
-// standIn is a publisher whose fallback can stand in from the start.
-type standIn interface {
-	StartOnFallback(ctx context.Context, cause error) error
-}
-
 // connector is a publisher with a broker to connect to before the first event.
 type connector interface {
 	Connect(ctx context.Context) error
 }
 
 // connect makes the first connection to the broker. One that is away is no error: the publisher has logged it and keeps trying, and
-// events wait in Postgres, or go to the fallback. One that must be set up differently is.
-func connect(ctx context.Context, publisher relay.Publisher, settings *config.Settings, log *zap.Logger) error {
+// events wait in Postgres, or go to the fallback, which alone does not decide about the start. One that must be set up differently is.
+func connect(ctx context.Context, publisher relay.Publisher, settings *config.Settings) error {
 	broker, ok := publisher.(connector)
 	if !ok {
 		return nil
 	}
 	err := broker.Connect(ctx)
-	if pair, ok := publisher.(standIn); ok && errors.Is(err, relay.ErrUnavailable) && ctx.Err() == nil {
-		log.Warn("failed to connect NATS, trying Redis Stream", zap.Error(err))
-		// Redis alone does not decide about the start: NATS may be back before it is set up properly.
-		_ = pair.StartOnFallback(ctx, err)
-		return ctx.Err()
-	}
 	if !errors.Is(err, relay.ErrMisconfigured) {
 		return ctx.Err()
 	}

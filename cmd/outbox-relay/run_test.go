@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,36 +57,8 @@ func TestConnectForgivesABrokerThatIsAway(t *testing.T) {
 	t.Parallel()
 	settings := settingsWith(t, "OUTBOX_MQ_NATS_URL=nats://relay:hunter2@n1")
 	for _, err := range []error{nil, fmt.Errorf("gone: %w", relay.ErrUnavailable), context.DeadlineExceeded, errors.New("odd")} {
-		require.NoError(t, connect(t.Context(), brokenBroker{err: err}, settings, quietLog()))
+		require.NoError(t, connect(t.Context(), brokenBroker{err: err}, settings))
 	}
-}
-
-// brokenPair is a publisher whose primary is away, with a fallback.
-type brokenPair struct {
-	brokenBroker
-	started error // what its fallback was started for
-}
-
-func (p *brokenPair) StartOnFallback(_ context.Context, cause error) error {
-	p.started = cause
-	return relay.ErrMisconfigured // does not end the start
-}
-
-func TestConnectBeginsOnTheFallbackWhereThePrimaryIsAway(t *testing.T) {
-	t.Parallel()
-	away := fmt.Errorf("gone: %w", relay.ErrUnavailable)
-	for _, tc := range []struct{ err, started error }{{away, away}, {nil, nil}} {
-		var out bytes.Buffer
-		log, err := newLogger(config.DefaultLog(), &out)
-		require.NoError(t, err)
-		pair := &brokenPair{brokenBroker: brokenBroker{err: tc.err}}
-		require.NoError(t, connect(t.Context(), pair, settingsWith(t), log))
-		require.Equal(t, tc.started, pair.started)
-		require.Equal(t, tc.started != nil, strings.Contains(out.String(), `"message":"failed to connect NATS, trying Redis Stream"`))
-	}
-	pair := &brokenPair{brokenBroker: brokenBroker{err: fmt.Errorf("sealed: %w", relay.ErrMisconfigured)}}
-	require.Error(t, connect(t.Context(), pair, settingsWith(t, "OUTBOX_MQ_NATS_URL=nats://n"), quietLog()))
-	require.NoError(t, pair.started, "a primary that must be changed ends the start")
 }
 
 func TestConnectRefusesABrokerThatMustBeChanged(t *testing.T) {
@@ -98,14 +69,14 @@ func TestConnectRefusesABrokerThatMustBeChanged(t *testing.T) {
 		what: "the broker cannot take the events", cause: cause,
 		value: "mq.nats_url is nats://relay:[hidden]@n1 (OUTBOX_MQ_NATS_URL)",
 		next:  "change the broker or the section mq as the cause says, then start again",
-	}, connect(t.Context(), brokenBroker{err: cause}, settings, quietLog()))
+	}, connect(t.Context(), brokenBroker{err: cause}, settings))
 }
 
 func TestConnectEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := connect(ctx, brokenBroker{err: context.Canceled}, settingsWith(t), quietLog())
+	err := connect(ctx, brokenBroker{err: context.Canceled}, settingsWith(t))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -131,7 +102,7 @@ func TestRedisWithoutNATSIsTheBroker(t *testing.T) {
 	require.NoError(t, publisher.Close(t.Context()))
 
 	cause := fmt.Errorf("no right: %w", relay.ErrMisconfigured)
-	err = connect(t.Context(), brokenBroker{err: cause}, settingsWith(t, "OUTBOX_REDIS_HOST=cache"), quietLog())
+	err = connect(t.Context(), brokenBroker{err: cause}, settingsWith(t, "OUTBOX_REDIS_HOST=cache"))
 	f := (*failure)(nil)
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, "redis.host is cache (OUTBOX_REDIS_HOST)", f.value)

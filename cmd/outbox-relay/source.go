@@ -73,11 +73,11 @@ func (s *source) run(ctx context.Context, started chan<- error) error {
 }
 
 // begin makes sure that the database can be relayed from. With a broker that must be set up differently a lone relay does not start; where
-// there are others, a broker is connected to only by the relay that leads.
+// there are others, a broker is connected to only by the relay that leads, and when it first does.
 func (s *source) begin(ctx context.Context) error {
 	err := s.openDatabase(ctx)
 	if err == nil && s.alone {
-		err = connect(ctx, s.publisher, s.settings, s.log)
+		err = connect(ctx, s.publisher, s.settings)
 	}
 	if ctx.Err() == nil {
 		s.note(err)

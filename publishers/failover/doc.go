@@ -1,7 +1,7 @@
 // Package failover is a publisher that stands for two brokers: a primary, and a fallback that takes the events while the primary is
 // out. It decides which of the two is used; the relay carries that out between two sessions, see [relay.Switcher].
 //
-//	                 the primary was unavailable at the start,
+//	                 the primary was unavailable at the first connection,
 //	                 or has been for failover.after,
 //	                 and the fallback is healthy
 //	           +------------------------------------------------+

@@ -76,6 +76,14 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	r := newIdleRig(t)
+	r.active = r.Use(t.Context())
+	return r
+}
+
+// newIdleRig returns one that nobody has used yet.
+func newIdleRig(t *testing.T) *rig {
+	t.Helper()
 	core, logs := observer.New(zapcore.InfoLevel)
 	r := &rig{t: t, first: &broker{name: "first"}, second: &broker{name: "second"}, clock: time.Unix(0, 0), log: logs}
 	r.primaryStreams = &ledger{broker: r.first}
@@ -84,7 +92,6 @@ func newRig(t *testing.T) *rig {
 	p.now = func() time.Time { return r.clock }
 	p.start.Do(func() {}) // the test ticks
 	r.Publisher = p
-	r.active = p.Use()
 	t.Cleanup(func() { require.NoError(t, p.Close(context.WithoutCancel(t.Context()))) })
 	return r
 }
@@ -97,7 +104,7 @@ func (r *rig) publish() error {
 	r.t.Helper()
 	_, err := r.active.Publish(r.t.Context(), []relay.Event{{ID: 1, EventID: outbox.ID{1}}, {ID: 2, EventID: outbox.ID{2}}})
 	if errors.Is(err, relay.ErrSwitched) {
-		r.active = r.Use()
+		r.active = r.Use(r.t.Context())
 	}
 	return err
 }
@@ -158,7 +165,7 @@ func TestAnOutageIsNoticedWhileNothingIsPublished(t *testing.T) {
 	r.idle(11)
 	r.requireOn("second")
 	require.ErrorIs(t, r.Wait(t.Context()), relay.ErrSwitched)
-	r.active = r.Use()
+	r.active = r.Use(r.t.Context())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, r.Wait(ctx), context.Canceled)
@@ -317,16 +324,34 @@ func TestThePrimaryIsPreferredWhenBothComeBack(t *testing.T) {
 	require.Zero(t, r.transitions())
 }
 
+// TestStartOnTheFallback begins without the primary, by a first connection or by the first session.
 func TestStartOnTheFallback(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.outage(errOut)
-	err := r.Connect(t.Context())
-	require.ErrorIs(t, err, relay.ErrUnavailable)
-	require.NoError(t, r.StartOnFallback(t.Context(), err))
-	r.requireOn("second")
-	require.Equal(t, "second", r.Use().Name())
-	require.Equal(t, "first", r.Name(), "the name stays that of the primary")
+	for name, begin := range map[string]func(*rig){
+		"connect": func(r *rig) { require.ErrorIs(t, r.Connect(t.Context()), relay.ErrUnavailable) },
+		"session": func(r *rig) { require.Equal(t, "second", r.Use(t.Context()).Name()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newIdleRig(t)
+			r.outage(errOut)
+			begin(r)
+			r.requireOn("second")
+			require.Equal(t, "second", r.Use(t.Context()).Name())
+			require.Equal(t, 1, r.log.FilterMessage("failed to connect NATS, trying Redis Stream").Len())
+			require.Equal(t, "first", r.Name(), "the name stays that of the primary")
+		})
+	}
+}
+
+// TestStartWithAPrimaryThatMustBeChanged does not take it for missing.
+func TestStartWithAPrimaryThatMustBeChanged(t *testing.T) {
+	t.Parallel()
+	r := newIdleRig(t)
+	r.outage(errWrong)
+	require.ErrorIs(t, r.Connect(t.Context()), relay.ErrMisconfigured)
+	r.requireOn("first")
+	require.Zero(t, r.log.Len())
 }
 
 func TestStartWithoutAny(t *testing.T) {
@@ -336,10 +361,10 @@ func TestStartWithoutAny(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := newIdleRig(t)
 			r.outage(errOut)
 			r.second.look = errOut
-			require.ErrorIs(t, r.StartOnFallback(t.Context(), errOut), relay.ErrUnavailable)
+			require.ErrorIs(t, r.Connect(t.Context()), relay.ErrUnavailable)
 			r.requireOn("first")
 			back(r)
 			r.idle(1)
@@ -418,6 +443,6 @@ func TestTheBackgroundLooks(t *testing.T) {
 	first, second := &broker{name: "first"}, &broker{name: "second"}
 	p, err := New(testSettings, first, second, zap.NewNop())
 	require.NoError(t, err)
-	require.Equal(t, first, p.Use().(*side).Publisher)
+	require.Equal(t, first, p.Use(t.Context()).(*side).Publisher)
 	require.NoError(t, p.Close(t.Context()))
 }

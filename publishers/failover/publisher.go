@@ -24,6 +24,7 @@ type Publisher struct {
 	machine machine
 	inUse   *side         // what Use has returned
 	due     chan struct{} // closed while that is not what was decided
+	begun   bool          // the first connection was tried
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -83,29 +84,31 @@ func (p *Publisher) HoldKeys() {
 	}
 }
 
-// Connect implements [relay.Connector]: it makes the first connection to the primary. Where that is unavailable, see
-// [Publisher.StartOnFallback].
+// Connect implements [relay.Connector]: it makes the first connection to the primary, whose error it returns. If the primary is
+// unavailable, the fallback is the broker to begin with, without the wait of failover.after, for nobody knows how long the outage has
+// lasted. Is the fallback out too, then whichever is healthy first is used.
 func (p *Publisher) Connect(ctx context.Context) error {
+	p.mu.Lock()
+	p.begun = true
+	p.mu.Unlock()
 	err := p.primary.connect(ctx)
-	if !errors.Is(err, relay.ErrUnavailable) {
-		p.watch()
+	if errors.Is(err, relay.ErrUnavailable) && ctx.Err() == nil {
+		p.log.Warn("failed to connect NATS, trying Redis Stream", zap.Error(err))
+		p.update(func(m *machine) { m.missing(p.now(), err) })
+		p.fallback.note(look, p.fallback.probe(ctx, true))
 	}
-	return err
-}
-
-// StartOnFallback makes the fallback the broker to begin with, because the primary was unavailable at the start: without the wait
-// of failover.after, for nobody knows how long the outage has lasted. Is the fallback out too, then whichever is
-// healthy first is used. The error is the fallback's.
-func (p *Publisher) StartOnFallback(ctx context.Context, cause error) error {
-	p.update(func(m *machine) { m.missing(p.now(), cause) })
-	err := p.fallback.probe(ctx, true)
-	p.fallback.note(look, err)
 	p.watch()
 	return err
 }
 
-// Use implements [relay.Switcher].
-func (p *Publisher) Use() relay.Publisher {
+// Use implements [relay.Switcher]. The first one connects, if that was not done before.
+func (p *Publisher) Use(ctx context.Context) relay.Publisher {
+	p.mu.Lock()
+	begun := p.begun
+	p.mu.Unlock()
+	if !begun {
+		_ = p.Connect(ctx) // which broker is used is decided, and the publishers have logged what is wrong
+	}
 	p.watch()
 	p.mu.Lock()
 	defer p.mu.Unlock()
