@@ -225,6 +225,8 @@ func (f *shards) requireTold(t testing.TB, p *process, c cli, file string, late 
 	got := c.run(t, "verify", file)
 	require.Equal(t, 2, got.code)
 	require.Contains(t, got.err, "name one with --source: s00, s01")
+	got = c.run(t, "dead", "show", "1", file, "--source="+f.names[1])
+	require.Contains(t, got.err, "next:  see outbox-relay dead list --source "+f.names[1]+"\n")
 }
 
 // requireLogged fails unless each line that speaks of a relay names its source.

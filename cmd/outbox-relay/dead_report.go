@@ -74,7 +74,7 @@ func (r *retryReport) end(waited time.Duration) {
 		fmt.Fprintf(r.out, "%7d duplicate: the stream recognised the event id and stored nothing new\n", n)
 		r.name(deadletter.Duplicate, r.explainDuplicate)
 	}
-	r.line(deadletter.Dead, "dead again; see outbox-relay dead list")
+	r.line(deadletter.Dead, "dead again")
 	r.name(deadletter.Dead, func(*deadletter.Retried) string { return "refused again" })
 	r.line(deadletter.Elsewhere, "taken by another broker: the stream gets them when the relay uses the primary again")
 	r.line(deadletter.Acknowledged, "acknowledged, but not seen in the stream: "+r.view.blind)

@@ -73,7 +73,7 @@ func TestWhatBecomesOfARetry(t *testing.T) {
 		},
 		"dead": {
 			retried: retriedAs(deadletter.Dead, nil),
-			want:    "      1 dead again; see outbox-relay dead list\n        7 " + id + " game.a: refused again\n",
+			want:    "      1 dead again\n        7 " + id + " game.a: refused again\n",
 			next:    "remove the cause of what is dead again, see outbox-relay dead list",
 		},
 		"not seen": {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -47,6 +49,26 @@ func newRootCommand(environ []string) *cobra.Command {
 	return root
 }
 
+// commandLine finds the command lines in a text, up to their first flag or argument at least.
+var commandLine = regexp.MustCompile("outbox-relay(?: [a-z]+)+")
+
+// withSource adds the --source that a command was told, if it was, to the command lines in a text: they are about the same database.
+func withSource(text string, told *cobra.Command) string {
+	source := told.Flags().Lookup(sourceFlag)
+	if source == nil || !source.Changed {
+		return text
+	}
+	return commandLine.ReplaceAllStringFunc(text, func(line string) string {
+		words := strings.Fields(line)
+		named, rest, _ := told.Root().Find(words[1:]) // words that follow in the text are no subcommands
+		if named.Flags().Lookup(sourceFlag) == nil {
+			return line
+		}
+		words = slices.Insert(words, len(words)-len(rest), "--"+sourceFlag, source.Value.String())
+		return strings.Join(words, " ")
+	})
+}
+
 // execute runs the command that root's arguments name, prints its error, and returns the exit code.
 func execute(ctx context.Context, root *cobra.Command) int {
 	understood := false
@@ -57,6 +79,9 @@ func execute(ctx context.Context, root *cobra.Command) int {
 	}
 	if !understood {
 		err = usageError(command, err)
+	}
+	if f := (*failure)(nil); understood && errors.As(err, &f) {
+		f.next = withSource(f.next, command)
 	}
 	return report(root.ErrOrStderr(), err)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
@@ -74,4 +75,30 @@ func TestCompletion(t *testing.T) {
 		require.Contains(t, got.out, "outbox-relay")
 	}
 	require.Contains(t, cli(t, "__complete", "migrate", "").out, "status")
+}
+
+func TestNextStepsNameTheSource(t *testing.T) {
+	t.Parallel()
+	root := newRootCommand(nil)
+	told := func(words []string, flags ...string) *cobra.Command {
+		command, _, err := root.Find(words)
+		require.NoError(t, err)
+		require.NoError(t, command.ParseFlags(flags))
+		return command
+	}
+	eu, whole := told([]string{"dead", "show"}, "--source=eu"), told([]string{"verify"})
+	for text, want := range map[string]string{
+		"outbox-relay replay --resume 7":                "outbox-relay replay --source eu --resume 7",
+		"see outbox-relay replay list":                  "see outbox-relay replay list --source eu",
+		"outbox-relay dead show ID tells":               "outbox-relay dead show --source eu ID tells",
+		"`outbox-relay status` and outbox-relay verify": "`outbox-relay status --source eu` and outbox-relay verify --source eu",
+		"see outbox-relay status whether a relay leads": "see outbox-relay status --source eu whether a relay leads",
+		"with: outbox-relay migrate down --drop-rows":   "with: outbox-relay migrate down --source eu --drop-rows",
+		"`outbox-relay config print --defaults`":        "`outbox-relay config print --defaults`",
+		"use a version of outbox-relay that is newer":   "use a version of outbox-relay that is newer",
+		"see the log of the server":                     "see the log of the server",
+	} {
+		require.Equal(t, want, withSource(text, eu))
+		require.Equal(t, text, withSource(text, whole), "there is one source")
+	}
 }

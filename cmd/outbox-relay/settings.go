@@ -32,6 +32,9 @@ func settingsOf(cmd *cobra.Command, environ []string, shown ...string) loadFunc 
 	}
 }
 
+// sourceFlag is the flag that names one of several sources.
+const sourceFlag = "source"
+
 // sourceOf is settingsOf for a command that works on one database: the function returns the settings of the source that --source names,
 // or of the only one.
 func sourceOf(cmd *cobra.Command, environ []string, shown ...string) loadFunc {
@@ -53,14 +56,14 @@ func sourceOf(cmd *cobra.Command, environ []string, shown ...string) loadFunc {
 func sourcesOf(cmd *cobra.Command, environ []string, shown ...string) func(required ...string) ([]*config.Settings, error) {
 	load := settingsOf(cmd, environ, shown...)
 	var name string
-	cmd.Flags().StringVar(&name, "source", "", "`name` of one of the configured sources, if there are several")
+	cmd.Flags().StringVar(&name, sourceFlag, "", "`name` of one of the configured sources, if there are several")
 	return func(required ...string) ([]*config.Settings, error) {
 		settings, err := load(required...)
 		if err != nil {
 			return nil, err
 		}
 		sources := settings.Sources()
-		if !cmd.Flags().Changed("source") {
+		if !cmd.Flags().Changed(sourceFlag) {
 			return sources, nil
 		}
 		i := slices.IndexFunc(sources, func(s *config.Settings) bool { return s.Source == name })
