@@ -43,8 +43,8 @@
 //
 // The database's clock alone says when a lease has expired: it is taken for relay.lease and renewed every fifth of that. The leader
 // has a fence: the moment at which it asked, plus the lease, less a tenth, by the clock of its host since boot
-// ([sinceBoot]). Behind the fence it publishes nothing: no Publish begins, the one under way ends, and of what a client library has in
-// its buffers not a byte is written any more ([MaySend]). The database counted from a later moment than the leader, so the fence always
+// ([sinceBoot]). Behind the fence it publishes nothing: no Publish begins, and of the one under way, and of what a client library has in
+// its buffers, not a byte is written any more ([MaySend]). The database counted from a later moment than the leader, so the fence always
 // comes first, by at least the tenth.
 //
 // Behind the fence the leader goes on asking. While the row has its name and its term, nobody else has led, so what it has in memory
