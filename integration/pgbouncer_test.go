@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
@@ -72,10 +73,10 @@ func TestPostgresFailsOverBehindAPooler(t *testing.T) {
 	pair.Promote()
 	pooler.Lead(pair.Standby)
 	survivor := connect(t, pair.OnStandby(db))
-	require.Eventually(t, func() bool { // a new connection comes to the new server
-		var recovered bool
-		err := connect(t, pooler.URL).QueryRow(t.Context(), "select count(*) = 300 from outbox.events").Scan(&recovered)
-		return err == nil && recovered
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // a new connection comes to the new server
+		var events int
+		assert.NoError(c, connect(t, pooler.URL).QueryRow(t.Context(), "select count(*) from outbox.events").Scan(&events))
+		assert.Equal(c, 300, events)
 	}, 30*time.Second, 50*time.Millisecond)
 	insert("after", 500)
 	requireSettled(t, survivor)

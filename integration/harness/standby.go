@@ -79,11 +79,12 @@ func (p *PostgresPair) OnStandby(db *Database) string {
 	return u.String()
 }
 
-// CutOff ends the replication for good.
+// CutOff ends the replication for good, and returns when the standby receives nothing more.
 func (p *PostgresPair) CutOff() {
 	p.tb.Helper()
 	p.exec(p.Standby, "alter system set primary_conninfo = ''")
 	p.exec(p.Standby, "select pg_reload_conf()")
+	p.exec(p.Standby, "do $$ begin while exists (select from pg_stat_wal_receiver) loop perform pg_sleep(0.01); end loop; end $$")
 }
 
 // Promote makes the standby a primary and returns when it can be written to.
