@@ -71,8 +71,7 @@ func (s server) explain(doing string, err error) error {
 	case hasCode(err, codeNotInPrerequisiteState):
 		return fmt.Errorf("migrations: %s: %w: %w", doing, ErrHoldsRows, err)
 	case hasCode(err, codeLockNotAvailable):
-		return fmt.Errorf("migrations: %s: %w; a transaction holds the table for longer than 3 s: stop the writers, or try again",
-			doing, err)
+		return fmt.Errorf("migrations: %s: %w; a transaction holds the table for too long: end it, stop the writers, or try again", doing, err)
 	}
 	return fmt.Errorf("migrations: %s: %w", doing, err)
 }

@@ -3,6 +3,7 @@ select format('outbox.events has a trigger that is not ours, %I: it runs in ever
               'drops rows changes or drops events; if it is not needed, run: drop trigger %I on outbox.events', tgname, tgname)
 from pg_catalog.pg_trigger
 where tgrelid = 'outbox.events'::regclass and not tgisinternal and tgenabled <> 'D'
+  and tgfoid is distinct from to_regproc('outbox.ring')
 union all
 select 'outbox.events is unlogged: a crash of Postgres empties it; run: alter table outbox.events set logged'
 from pg_catalog.pg_class
