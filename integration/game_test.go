@@ -30,6 +30,7 @@ type game struct {
 	subject string // what the subjects of its events begin with
 	pad     int    // bytes added to each payload
 	rough   bool   // the database goes away now and then: a failed transaction is no failure of the test
+	plain   bool   // the server takes no prepared transactions
 }
 
 // move is the payload of an event of the game.
@@ -54,7 +55,9 @@ func newGame(t testing.TB, db *harness.Database, keys int, subject string) *game
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(), "insert into counters (key) select 'k' || i from generate_series(1, $1) as i on conflict do nothing", keys)
 	require.NoError(t, err)
-	return &game{pool: pool, keys: keys, subject: subject}
+	g := &game{pool: pool, keys: keys, subject: subject}
+	require.NoError(t, pool.QueryRow(t.Context(), "select current_setting('max_prepared_transactions') = '0'").Scan(&g.plain))
+	return g
 }
 
 // play makes one move in tx: it takes the lock of the key's row, counts, and writes the event.
@@ -72,14 +75,15 @@ func (g *game) play(ctx context.Context, tx pgx.Tx, key string) error {
 
 func (g *game) randomKey() string { return fmt.Sprintf("k%d", 1+rand.IntN(g.keys)) }
 
-// turn runs one random transaction of the game: most commit, some roll back, some use savepoints, some are prepared.
+// turn runs one random transaction of the game: most commit, some roll back, some use savepoints, some are prepared where
+// the server takes that.
 func (g *game) turn(ctx context.Context) error {
 	switch dice := rand.IntN(100); {
 	case dice < 60:
 		return g.transact(ctx, 1+rand.IntN(3), nil)
 	case dice < 75:
 		return g.transact(ctx, 1+rand.IntN(3), errRollback)
-	case dice < 90 || g.rough: // a prepared transaction that nobody ends would block its keys for ever
+	case dice < 90 || g.plain || g.rough: // a prepared transaction that nobody ends would block its keys for ever
 		return g.savepoints(ctx)
 	default:
 		return g.prepared(ctx)

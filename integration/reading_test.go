@@ -31,7 +31,11 @@ func TestALateCommitIsNotMissed(t *testing.T) {
 	for _, ending := range []string{"commit", "rollback", "prepare transaction 'late'"} {
 		t.Run(ending, func(t *testing.T) {
 			t.Parallel()
-			db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+			settings := map[string]string{}
+			if ending == "prepare transaction 'late'" {
+				settings["max_prepared_transactions"] = "20"
+			}
+			db := harness.StartPostgres(t, harness.PostgresOptions{Settings: settings}).Database(t)
 			broker := &memory{}
 			r := startRelay(t, db.URL, broker, nil)
 			late, err := db.Pool.Acquire(t.Context())

@@ -13,8 +13,9 @@ type Config struct {
 	// BatchBytes is the most bytes that one batch holds, 64 KiB to 1 GiB; a batch always holds at least one event. The relay
 	// keeps at most three batches in memory.
 	BatchBytes int `yaml:"batch_bytes"`
-	// PollInterval is the longest pause between two looks at an idle table, 1 ms to 1 min. After an event the relay looks more
-	// often, so it bounds the latency of the first event after a quiet time.
+	// PollInterval is the longest pause between two looks at an idle table where writers cannot wake the relay, 1 ms to 1 min: behind
+	// a pooler, and where the server has max_prepared_transactions. After an event the relay looks more often, so it bounds the latency of
+	// the first event after a quiet time.
 	PollInterval time.Duration `yaml:"poll_interval"`
 	// SweepInterval is the time between two safety sweeps for events behind the reader, at least 1 s. The sweep is a
 	// net under the reader; outbox_relay_sweep_found_total counts what it catches, which should stay 0.

@@ -100,6 +100,27 @@
 //
 // A safety sweep looks for rows without a receipt behind the head now and then. It should find nothing: a metric counts what it does.
 //
+// # Waking up
+//
+// A relay that sleeps is woken by the commit of an event, and one that is awake costs writers no notification, which would make the commits
+// of the whole server wait for each other. Between them stands an advisory lock that nobody ever waits for:
+//
+//	writer (trigger ring on outbox.events)         reader (see the type bell)
+//	---------------------------------------------  -------------------------------------------------------------
+//	tries for a share of the lock                  finds nothing: tries for the whole of the lock
+//	gets it: the reader is awake; it keeps the     gets it: no writer is in flight who saw it awake. It looks once
+//	  share to the end of its transaction            more, and waits for notifications while it finds nothing
+//	does not get it: its commit notifies           does not get it: looks again after a pause
+//
+// Woken, the reader publishes and sleeps on: it keeps the lock, so what is committed next notifies too. It gives the lock back when
+// it is woken more than 1,000 times a second, and when it could do nothing if it were woken, because the publish loop is busy. The lock goes
+// with its session. A former leader that hangs and keeps it is ended after ten seconds, under the lease.
+//
+// It is a way to be early, and never the only one: a reader that sleeps looks every five seconds. If it finds an event then that nobody
+// announced (somebody has disabled the trigger, or the server's queue of notifications is half full, when none is added), it polls for a
+// minute at least. It polls all the time where a session is not its own (a pooler), and where max_prepared_transactions is not 0, for
+// PREPARE TRANSACTION refuses a transaction that has notified.
+//
 // # Making Postgres and the stream agree
 //
 // With every receipt the relay writes the place that the stream had reached (outbox.positions). Before a new leader reads

@@ -202,7 +202,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 			return err
 		}
 		group.Go(func() error { return r.watchLoop(running, at, state) })
-		return r.pipeline(running, until, reading, at, state)
+		return r.pipeline(running, until, reading, r.newBell(conn.Conn()), at, state)
 	})
 	return group.Wait()
 }
@@ -247,7 +247,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 
 // pipeline runs the loops: read ahead, publish, settle behind. The publish loop takes one batch while the reader holds the
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
-func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, at place, state StreamState) error {
+func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, ring *bell, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
 	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
@@ -268,7 +268,7 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, at 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		return r.readLoop(running, read, db, batches)
+		return r.readLoop(running, read, db, ring, batches)
 	})
 	group.Go(func() error {
 		defer close(settlements)
@@ -324,11 +324,15 @@ func (r *Relay) newBurier(parked *parkedIDs) *burier {
 	}
 }
 
-// readLoop owns the time of the reader: again at once after a find, pauses that grow with the quiet, a sweep now and then.
-func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, out chan<- batch) error {
+// readLoop owns the time of the reader: again at once after a find, then sleep until the bell rings or, where it cannot, pauses that grow
+// with the quiet, and a sweep now and then.
+func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *bell, out chan<- batch) error {
 	lastFind := time.Now()
 	nextSweep := time.Now().Add(r.cfg.SweepInterval)
 	for {
+		if err := ring.heard(ctx); err != nil {
+			return err
+		}
 		b, err := read.next(ctx)
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
@@ -336,7 +340,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, out ch
 		r.behind.Store(read.behind)
 		r.metrics.openGaps.Set(float64(read.gaps.len()))
 		if len(b.events) > 0 {
-			if err := hand(ctx, b, db, out); err != nil {
+			if err := hand(ctx, b, db, ring, out); err != nil {
 				return err
 			}
 			lastFind = time.Now()
@@ -348,23 +352,33 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, out ch
 			}
 			nextSweep = time.Now().Add(max(r.cfg.SweepInterval, sweepShare*took))
 		}
-		if len(b.events) == 0 {
+		again, err := ring.again(ctx, read, b)
+		if err != nil {
+			return err
+		}
+		if !again {
 			quiet := min(max(time.Since(lastFind)/quietParts, readPauseMin), r.cfg.PollInterval)
-			if !pause(ctx, quiet) {
-				return context.Cause(ctx)
+			if err := ring.wait(ctx, read, quiet); err != nil {
+				return err
 			}
 		}
 	}
 }
 
 // hand gives a batch to the publish loop. While that takes its time the session is proved alive: what was read is true of it alone.
-func hand(ctx context.Context, b batch, db *database, out chan<- batch) error {
+func hand(ctx context.Context, b batch, db *database, ring *bell, out chan<- batch) error {
 	ticker := time.NewTicker(pingInterval)
 	defer ticker.Stop()
+	busy := time.NewTimer(handPatience)
+	defer busy.Stop()
 	for {
 		select {
 		case out <- b:
 			return nil
+		case <-busy.C:
+			if err := ring.giveBack(ctx); err != nil {
+				return err
+			}
 		case <-ticker.C:
 			if err := db.prove(ctx); err != nil {
 				return fmt.Errorf("prove the session: %w", err)

@@ -23,6 +23,7 @@ type tracker struct {
 	broker   repeated             // trouble with the broker
 	events   repeated             // trouble with single events
 	answered time.Time            // when the broker last answered, in whatever way
+	polling  string               // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
 // repeated is an error that may go on for long: logged when it begins, now and then, and when it is over.
@@ -381,6 +382,34 @@ func (t *tracker) warned(warnings []string) {
 		}
 	}
 	t.status.Warnings = warnings
+}
+
+// polls notes why writers cannot wake the relay, which then looks for events every so often.
+func (t *tracker) polls(why string, interval time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.polling != why {
+		t.log.Info("the doorbell cannot be used; an event after a quiet time waits for up to the poll interval",
+			zap.String("reason", why), zap.Duration("poll_interval", interval))
+	}
+	t.polling = why
+}
+
+// wakes notes that writers can wake the relay.
+func (t *tracker) wakes() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.polling != "" {
+		t.log.Info("the doorbell can be used again: a commit wakes the relay")
+	}
+	t.polling = ""
+}
+
+// evicted notes that former leaders were ended that held the doorbell.
+func (t *tracker) evicted(sessions int64) {
+	if sessions > 0 {
+		t.log.Warn("ended a database session of a relay that led before: it hangs, and held the doorbell", zap.Int64("sessions", sessions))
+	}
 }
 
 // isNewLoss reports whether a loss was not noted yet.

@@ -24,7 +24,7 @@ const (
 )
 
 // PostgresOptions are the settings of [StartPostgres]. The zero value is a server as it is installed, with durable
-// commits, that takes many connections and prepared transactions.
+// commits, that takes many connections. The one that all tests share takes prepared transactions too, so there relays poll.
 type PostgresOptions struct {
 	// Version is the major version, "14" to "18". Empty is the version that all tests use, see the package's doc.
 	Version string
@@ -76,7 +76,7 @@ func postgresRecipe(options PostgresOptions) recipe {
 }
 
 func postgresCommand(own map[string]string) []string {
-	settings := map[string]string{"max_connections": "300", "max_prepared_transactions": "20"}
+	settings := map[string]string{"max_connections": "300"}
 	maps.Copy(settings, own)
 	command := []string{"postgres"}
 	for name, value := range settings {

@@ -1,0 +1,346 @@
+package integration_test
+
+import (
+	"context"
+	"database/sql"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/migrations"
+	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
+)
+
+const (
+	// doorbellKey is the lock that a relay holds for itself while it sleeps.
+	doorbellKey = 0x6f757462656c6c
+	// awake bounds the wait for an event that wakes the relay: half of the time after which one that sleeps looks by itself.
+	awake = 2500 * time.Millisecond
+)
+
+// hardlyPolls lets a relay look by itself so rarely that only the doorbell can explain that an event arrives soon.
+func hardlyPolls(c *relay.Config) { c.PollInterval = time.Minute }
+
+// sleeper returns the server's process that holds the doorbell's lock for itself; 0 if there is none.
+func sleeper(t testing.TB, db *harness.Database) (pid int) {
+	t.Helper()
+	require.NoError(t, db.Pool.QueryRow(t.Context(), `select coalesce(min(pid), 0) from pg_locks
+		where locktype = 'advisory' and mode = 'ExclusiveLock' and granted and (classid::bigint << 32) + objid::bigint = $1
+		and database = (select oid from pg_database where datname = current_database())`, int64(doorbellKey)).Scan(&pid))
+	return pid
+}
+
+func requireAsleep(t testing.TB, db *harness.Database) {
+	t.Helper()
+	require.Eventually(t, func() bool { return sleeper(t, db) != 0 }, 20*time.Second, time.Millisecond, "the relay does not fall asleep")
+}
+
+// soon fails unless the broker gets its n-th event soon.
+func (m *memory) soon(t testing.TB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return m.count() >= n }, awake, 100*time.Microsecond, "an event did not wake the relay")
+}
+
+func TestACommitWakesAnIdleRelay(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	broker := &memory{}
+	r := startRelay(t, db.URL, broker, hardlyPolls)
+	var took []time.Duration
+	for i := range 30 {
+		requireAsleep(t, db)
+		publishOne(t, db, "game.waking")
+		committed := time.Now()
+		broker.soon(t, i+1)
+		took = append(took, time.Since(committed))
+	}
+	slices.Sort(took)
+	t.Logf("from the commit to the broker: median %s, longest %s", took[len(took)/2], took[len(took)-1])
+	require.Less(t, took[len(took)/2], relay.DefaultConfig().PollInterval/2)
+	requireSettled(t, db.Pool)
+	require.Eventually(t, func() bool { return r.Status().Backlog.Events == 0 }, 10*time.Second, 10*time.Millisecond,
+		"a relay that sleeps knows what is settled")
+}
+
+// TestARelayThatFallsAsleepMissesNobody keeps the relay awake by a broker that is busy, and lets transactions end at random moments while it
+// falls asleep. One that was missed would wait until the relay looks by itself.
+func TestARelayThatFallsAsleepMissesNobody(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	gate := make(chan struct{})
+	broker := &memory{fault: func(events []relay.Event) ([]relay.Outcome, error) {
+		if events[0].Subject == "game.gate" {
+			pass(t, gate)
+		}
+		return nil, nil
+	}}
+	startRelay(t, db.URL, broker, hardlyPolls)
+	want := 0
+	for range 300 {
+		publishOne(t, db, "game.gate")
+		require.Eventually(t, func() bool {
+			publishOne(t, db, "game.more")
+			want++
+			return sleeper(t, db) == 0
+		}, 20*time.Second, 5*time.Millisecond, "the relay is not kept awake")
+		want++
+		const writers = 3
+		ended := make(chan bool)
+		for range writers {
+			go func() { ended <- commitAtRandom(t, db) }()
+		}
+		gate <- struct{}{}
+		for range writers {
+			want += count(<-ended)
+		}
+		broker.soon(t, want)
+		requireAsleep(t, db)
+	}
+	require.Equal(t, want, broker.count())
+	requireSettled(t, db.Pool)
+}
+
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// commitAtRandom writes an event and ends the transaction, after pauses of some milliseconds; it reports whether it committed.
+func commitAtRandom(t *testing.T, db *harness.Database) (committed bool) {
+	linger := func() { <-time.After(time.Duration(rand.IntN(4000)) * time.Microsecond) } // at random moments is the point
+	linger()
+	err := pgx.BeginFunc(t.Context(), db.Pool, func(tx pgx.Tx) error {
+		if err := outbox.Publish(t.Context(), tx, outbox.Raw{Subject: "game.random", Payload: []byte("x")}); err != nil {
+			return err
+		}
+		linger()
+		if rand.IntN(5) == 0 {
+			return errRollback
+		}
+		return nil
+	})
+	if err != nil && err != errRollback { //nolint:errorlint // it is returned as it is
+		t.Errorf("a transaction failed: %v", err)
+	}
+	return err == nil
+}
+
+// TestTheGameWithTheDoorbell is what [TestRelaysComeAndGo] and others play where relays poll.
+func TestTheGameWithTheDoorbell(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	broker := &memory{}
+	r := startRelay(t, db.URL, broker, hardlyPolls)
+	g := newGame(t, db, 30, "game")
+	for _, writers := range []int{1, 8, 2} {
+		g.run(t, writers, 2*time.Second)
+		requireSettled(t, db.Pool)
+		requireAsleep(t, db)
+	}
+	g.requireWhole(t, broker.moves(t))
+	require.Zero(t, r.Status().Duplicates)
+}
+
+// pass waits at a gate, but not for longer than the test runs.
+func pass(t testing.TB, gate <-chan struct{}) {
+	select {
+	case <-gate:
+	case <-t.Context().Done():
+	}
+}
+
+// listener is a session that hears what writers notify.
+func listener(t testing.TB, db *harness.Database) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.URL)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	_, err = conn.Exec(t.Context(), "listen outbox_events")
+	require.NoError(t, err)
+	return conn
+}
+
+// notifications returns how many transactions that have ended have notified since the last call.
+func notifications(t testing.TB, conn *pgx.Conn) (n int) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), "notify outbox_events, 'end'")
+	require.NoError(t, err)
+	for {
+		heard, err := conn.WaitForNotification(t.Context())
+		require.NoError(t, err)
+		if heard.Payload == "end" {
+			return n
+		}
+		n++
+	}
+}
+
+// TestNobodyNotifiesUnderLoad neither while a backlog is published nor while the broker is busy with what woke the relay.
+func TestNobodyNotifiesUnderLoad(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	const backlog = 200_000
+	_, err := db.Pool.Exec(t.Context(), insertMany, backlog)
+	require.NoError(t, err)
+	conn := listener(t, db)
+	gate := make(chan struct{})
+	broker := &memory{fault: func([]relay.Event) ([]relay.Outcome, error) { pass(t, gate); return nil, nil }}
+	startRelay(t, db.URL, broker, nil)
+	commit := func(n int) {
+		t.Helper()
+		for range n {
+			publishOne(t, db, "game.busy")
+		}
+	}
+	next := func() { gate <- struct{}{} } // lets the broker take one batch, once it was asked to
+
+	for range 5 { // in the midst of the backlog
+		next()
+		commit(50)
+		require.Zero(t, notifications(t, conn))
+	}
+	done := make(chan struct{})
+	go func() { // the rest of it
+		defer close(done)
+		for {
+			select {
+			case gate <- struct{}{}:
+			case <-t.Context().Done():
+				return
+			case done <- struct{}{}:
+				return
+			}
+		}
+	}()
+	require.Eventually(t, func() bool { return broker.count() == backlog+250 }, time.Minute, 10*time.Millisecond)
+	requireAsleep(t, db)
+	<-done
+	require.Zero(t, notifications(t, conn))
+
+	commit(1) // wakes it, and keeps the broker busy
+	require.Equal(t, 1, notifications(t, conn))
+	require.Eventually(t, func() bool { commit(1); return sleeper(t, db) == 0 }, 20*time.Second, 10*time.Millisecond,
+		"the reader, which can hand nothing on, still wants to be woken")
+	notifications(t, conn)
+	commit(300)
+	require.Zero(t, notifications(t, conn))
+	close(gate)
+	requireSettled(t, db.Pool)
+	requireAsleep(t, db)
+}
+
+// TestAFormerLeaderThatHangsIsEnded where it keeps the lock to itself: then every commit would notify, and the relay could not sleep.
+func TestAFormerLeaderThatHangsIsEnded(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	hung, err := pgx.Connect(t.Context(), db.URL)
+	require.NoError(t, err)
+	defer func() { _ = hung.Close(context.WithoutCancel(t.Context())) }()
+	_, err = hung.Exec(t.Context(), "select pg_advisory_lock($1)", int64(doorbellKey))
+	require.NoError(t, err)
+
+	broker := &memory{}
+	startRelay(t, db.URL, broker, nil)
+	requireFlow(t, db, broker)
+	former := int(hung.PgConn().PID())
+	require.Equal(t, former, sleeper(t, db), "it is given some time")
+	require.Eventually(t, func() bool { pid := sleeper(t, db); return pid != 0 && pid != former }, 30*time.Second, 10*time.Millisecond)
+	require.Error(t, hung.Ping(t.Context()))
+	requireFlow(t, db, broker)
+}
+
+// TestADoorbellThatDoesNotRing costs one event its time, and then the relay polls.
+func TestADoorbellThatDoesNotRing(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	broker := &memory{}
+	startRelay(t, db.URL, broker, nil)
+	requireAsleep(t, db)
+	_, err := db.Pool.Exec(t.Context(), "alter table outbox.events disable trigger ring")
+	require.NoError(t, err)
+	requireFlow(t, db, broker)
+	require.Eventually(t, func() bool { return sleeper(t, db) == 0 }, 10*time.Second, time.Millisecond)
+	for i := range 3 {
+		publishOne(t, db, "game.polled")
+		broker.soon(t, i+2)
+	}
+	require.Zero(t, sleeper(t, db))
+}
+
+// TestTheDoorbellAsksNothingOfWriters but what they may do anyway, and PREPARE TRANSACTION works where the server allows it.
+func TestTheDoorbellAsksNothingOfWriters(t *testing.T) {
+	t.Parallel()
+	for _, prepared := range []string{"0", "20"} {
+		t.Run("max_prepared_transactions "+prepared, func(t *testing.T) {
+			t.Parallel()
+			db := harness.StartPostgres(t, harness.PostgresOptions{
+				Settings: map[string]string{"max_prepared_transactions": prepared},
+			}).Database(t)
+			writer := newRole(t, db)
+			_, err := db.Pool.Exec(t.Context(), "select outbox.grant_writer($1::text::regrole)", writer.quoted())
+			require.NoError(t, err)
+			conn := listener(t, db)
+			_, err = conn.Exec(t.Context(), "select pg_advisory_lock($1)", int64(doorbellKey)) // as a relay that sleeps
+			require.NoError(t, err)
+
+			pool := connect(t, writer.url)
+			require.NoError(t, outbox.Publish(t.Context(), pool, outbox.Raw{Subject: "game.one"}))
+			if prepared == "0" {
+				require.Equal(t, 1, notifications(t, conn))
+				return
+			}
+			own, err := pgx.Connect(t.Context(), writer.url)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, own.Close(context.WithoutCancel(t.Context()))) }()
+			for _, statement := range []string{
+				"begin", "insert into outbox.events (subject, payload) values ('game.two', '')", "prepare transaction 'two'", "commit prepared 'two'",
+			} {
+				_, err := own.Exec(t.Context(), statement)
+				require.NoError(t, err, statement)
+			}
+			require.Zero(t, notifications(t, conn), "and the relay polls")
+			broker := &memory{}
+			startRelay(t, db.URL, broker, nil)
+			require.Eventually(t, func() bool { return broker.count() == 2 }, 10*time.Second, time.Millisecond)
+		})
+	}
+}
+
+// TestTheDoorbellIsFittedBesideAnOpenWriter who keeps the table for long: the others wait for a moment at most.
+func TestTheDoorbellIsFittedBesideAnOpenWriter(t *testing.T) {
+	t.Parallel()
+	server := harness.Postgres(t)
+	db := openSQL(t, server.URL)
+	downTo(t, db, 9)
+	open, err := server.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, outbox.Publish(t.Context(), open, outbox.Raw{Subject: "game.open"}))
+
+	migrated := make(chan error, 1)
+	go func() { migrated <- up(t.Context(), db) }()
+	require.Eventually(t, func() bool {
+		return query[bool](t, db, "select exists (select from pg_locks where mode = 'ShareRowExclusiveLock' and not granted)")
+	}, 20*time.Second, time.Millisecond, "the migration does not ask for its lock")
+	for range 20 {
+		began := time.Now()
+		publishOne(t, server, "game.other")
+		require.Less(t, time.Since(began), time.Second)
+	}
+	require.Empty(t, migrated, "it waits for the open writer")
+	require.NoError(t, open.Commit(t.Context()))
+	require.NoError(t, <-migrated)
+	require.True(t, query[bool](t, db, "select exists (select from pg_trigger where tgrelid = 'outbox.events'::regclass and tgname = 'ring')"))
+}
+
+func up(ctx context.Context, db *sql.DB) error {
+	_, err := migrations.Up(ctx, db)
+	return err
+}
