@@ -46,13 +46,14 @@ type bell struct {
 	cfg   Config
 	track *tracker
 
-	works    bool      // writers can wake this session
-	checked  time.Time // when it was last found out
-	held     bool      // the lock is this session's: every commit of an event from then on notifies
-	refused  time.Time // since when the lock could not be had; zero if it could
-	silent   bool      // the last sleep ended by itself
-	rings    pace      // notifications
-	restless time.Time // until when the reader does not try to sleep
+	works    bool          // writers can wake this session
+	checked  time.Time     // when it was last found out
+	held     bool          // the lock is this session's: every commit of an event from then on notifies
+	refused  time.Time     // since when the lock could not be had; zero if it could
+	silent   bool          // the last sleep ended by itself
+	rings    pace          // notifications
+	slept    time.Duration // since the last one
+	restless time.Time     // until when the reader does not try to sleep
 }
 
 func (r *Relay) newBell(conn *pgx.Conn) *bell {
@@ -155,7 +156,8 @@ func (b *bell) heard(ctx context.Context) error {
 
 func (b *bell) rang() {
 	b.silent = false
-	b.rings.add(time.Now())
+	b.rings.add(b.slept)
+	b.slept = 0
 }
 
 // doubt gives the doorbell up for a while: an event came that nobody had announced. It may just have been about to be.
@@ -210,7 +212,9 @@ func (b *bell) wait(ctx context.Context, read *reader, quiet time.Duration) erro
 func (b *bell) listen(ctx context.Context, most time.Duration) (rung bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	began := time.Now()
 	_, err = b.conn.WaitForNotification(waiting)
+	b.slept += time.Since(began)
 	switch {
 	case err == nil:
 		b.rang()
@@ -224,23 +228,18 @@ func (b *bell) listen(ctx context.Context, most time.Duration) (rung bool, err e
 }
 
 const (
-	// paceRate and paceBurst say what is fast: more than so many a second for a while, or so many at once. Notifying costs a commit about
-	// as much again, and all of the server that notify commit one after the other; a reader that looks a thousand times a second does
-	// not need them.
+	// paceRate and paceBurst say what is fast: more than paceBurst, but for paceRate in each second of sleep between them. Notifying costs
+	// a commit about as much again, and all of the server that notify commit one after the other. Only sleep counts, for many at once
+	// throttle each other to about this rate; but a reader that does not come to sleep needs nobody to wake it.
 	paceRate  = 1000
-	paceBurst = 32
+	paceBurst = 24
 )
 
-// pace is a bucket that leaks: it tells whether something comes fast.
-type pace struct {
-	level float64
-	at    time.Time
-}
+// pace is a bucket that leaks while the reader sleeps: it tells whether notifications come fast.
+type pace struct{ level float64 }
 
-func (p *pace) add(now time.Time) {
-	p.level = max(0, p.level-now.Sub(p.at).Seconds()*paceRate) + 1
-	p.at = now
-}
+// add counts one that came after some sleep since the one before.
+func (p *pace) add(slept time.Duration) { p.level = max(0, p.level-slept.Seconds()*paceRate) + 1 }
 
 // many reports whether more have come of late than is slow.
 func (p *pace) many() bool { return p.level > paceBurst }

@@ -113,7 +113,7 @@
 //	does not get it: its commit notifies           does not get it: looks again after a pause
 //
 // Woken, the reader publishes and sleeps on: it keeps the lock, so what is committed next notifies too. It gives the lock back when
-// it is woken more than 1,000 times a second, and when it could do nothing if it were woken, because the publish loop is busy. The lock goes
+// it is woken so often that it hardly sleeps, and when it could do nothing if it were woken, because the publish loop is busy. The lock goes
 // with its session. A former leader that hangs and keeps it is ended after ten seconds, under the lease.
 //
 // It is a way to be early, and never the only one: a reader that sleeps looks every five seconds. If it finds an event then that nobody
