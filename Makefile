@@ -17,7 +17,7 @@ INTEGRATION_PACKAGES = $$($(PACKAGES) | grep -F '$(HARNESS)' | cut -d' ' -f1)
 UNIT_PACKAGES = $$($(PACKAGES) | grep -vF '$(HARNESS)' | cut -d' ' -f1)
 GO_TEST := go test -timeout 30m
 # The tests that depend on the version of Postgres: migrations, rules and rights, and what the reader relies on.
-POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted|Doorbell|NobodyNotifies
+POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted|Doorbell|NobodyNotifies|ABurst
 # The tests that have a small size for every run and a full one.
 SIZED_TESTS := Size|ComeAndGo|RollingDeploy|StopHandsTheLease|KilledLeader|PausedLeader|ManyCopies
 

@@ -68,6 +68,24 @@ func TestACommitWakesAnIdleRelay(t *testing.T) {
 		"a relay that sleeps knows what is settled")
 }
 
+// TestABurstIsReadToItsEnd commits many events at once, of which one notification tells: more than one look finds, and just as many.
+func TestABurstIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	broker := &memory{}
+	startRelay(t, db.URL, broker, hardlyPolls)
+	want := 0
+	for _, events := range []int{1023, 1024, 1025, 1024 + 4096, 10_000} {
+		requireAsleep(t, db)
+		_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload)
+			select 'game.burst', 'k' || i % 7, 'x' from generate_series(1, $1::int) as i`, events)
+		require.NoError(t, err)
+		want += events
+		broker.soon(t, want)
+	}
+	requireSettled(t, db.Pool)
+}
+
 // TestARelayThatFallsAsleepMissesNobody keeps the relay awake by a broker that is busy, and lets transactions end at random moments while it
 // falls asleep. One that was missed would wait until the relay looks by itself.
 func TestARelayThatFallsAsleepMissesNobody(t *testing.T) {

@@ -71,7 +71,7 @@ func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error
 			return false, err
 		}
 	}
-	return !b.held || last.full(read.max) || read.gaps.cut(), nil
+	return !b.held || read.behind || read.gaps.cut(), nil
 }
 
 // ask tries for the lock after a look that found nothing, and reports whether the reader has it now and had it not before.
