@@ -50,7 +50,7 @@ func (c *Config) relayKeys() []key {
 		{name: "relay.batch_bytes", field: sizeValue(&r.BatchBytes),
 			help: "Most bytes in a batch, 64KiB to 1GiB. The relay keeps at most three batches in memory."},
 		{name: "relay.poll_interval", field: durationValue(&r.PollInterval),
-			help: "Longest pause between two looks at an idle table, 1ms to 1m."},
+			help: "Longest pause between two looks at an idle table where commits cannot wake the relay, 1ms to 1m."},
 		{name: "relay.sweep_interval", field: durationValue(&r.SweepInterval),
 			help: "Time between two safety sweeps for events behind the reader, at least 1s."},
 		{name: "relay.retention", field: durationValue(&r.Retention),
