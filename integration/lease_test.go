@@ -373,6 +373,29 @@ func TestEverybodyKnowsWhoLeads(t *testing.T) {
 	require.Contains(t, command.mustRun(t, "status"), "gave the lease back")
 }
 
+// TestAStopGivesBackWhatItHasJustTaken stops a standby at random moments around that at which it takes the lease.
+func TestAStopGivesBackWhatItHasJustTaken(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	for range 40 {
+		leader, stopLeader := runRelay(t, db.URL, &memory{}, nil)
+		requireStateOf(t, leader, relay.StateLeading)
+		standby, stopStandby := runRelay(t, db.URL, &memory{}, nil)
+		requireStateOf(t, standby, relay.StateStandby)
+		stopLeader()
+		<-time.After(time.Duration(rand.IntN(3000)) * time.Microsecond) // at random moments is the point
+		stopStandby()
+		l, err := relay.ReadLease(t.Context(), db.Pool)
+		require.NoError(t, err)
+		require.Empty(t, l.Owner, "a relay that has stopped keeps nobody waiting")
+	}
+}
+
+func requireStateOf(t testing.TB, r *relay.Relay, state relay.State) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.Status().State == state }, 20*time.Second, time.Millisecond)
+}
+
 // TestTheClockIsWrongByAnHour sets the clock of the database against that of the relays, which is what a wrong clock of their hosts
 // comes to.
 func TestTheClockIsWrongByAnHour(t *testing.T) {

@@ -104,8 +104,8 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 		case err != nil:
 			return 0, err
 		case l.Held && listening:
-			_, err = conn.Exec(ctx, "unlisten "+leaseChannel)
-			return l.Term, err
+			_, _ = conn.Exec(ctx, "unlisten "+leaseChannel) // if it fails the connection is of no use, which the next statement finds out
+			return l.Term, nil
 		case l.Held:
 			return l.Term, nil
 		}

@@ -31,6 +31,8 @@ const (
 	// patienceShare bounds one renewal, in parts of the lease. A database that has too much to do answers late, and has more to do for each
 	// connection that is given up; but one whose network has swallowed it must be given up while there is time to renew on another.
 	patienceShare = 2
+	// anyTerm stands for whatever lease this relay may have taken.
+	anyTerm = 0
 	// freeTimeout bounds the giving back of a lease at a stop. One that is not given back expires.
 	freeTimeout = time.Second
 	// leaseChannel is where the one who gives a lease back notifies, see sql/lease_free.sql.
@@ -106,9 +108,10 @@ type tenancy struct {
 	seenAt time.Duration // by sinceBoot, when it was first found so
 }
 
-// take asks for the lease once, and returns who leads then. Held says that it is this relay.
+// take asks for the lease once, and returns who leads then. Held says that it is this relay. If ctx ends meanwhile, a lease that was taken
+// is given back.
 func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.ttl)
+	asking, cancel := context.WithTimeout(ctx, t.ttl)
 	defer cancel()
 	asked := sinceBoot()
 	// A lease that nobody renews for as long as it grants is over, whatever the database's clock says.
@@ -117,8 +120,11 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 	if t.seen.ttl > 0 && asked-t.seenAt > t.seen.ttl {
 		overTerm, overUntil = t.seen.Term, t.seen.Until
 	}
-	l, err := queryLease(ctx, conn, leaseTakeSQL, t.owner, t.ttl, overTerm, overUntil)
+	l, err := queryLease(asking, conn, leaseTakeSQL, t.owner, t.ttl, overTerm, overUntil)
 	if err != nil {
+		if ctx.Err() != nil {
+			t.free(context.WithoutCancel(ctx), anyTerm)
+		}
 		return l, fmt.Errorf("ask for the lease: %w", err)
 	}
 	if l.Held {
