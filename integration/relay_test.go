@@ -127,23 +127,42 @@ func (s stream) read(t testing.TB) []natsjs.Msg {
 	defer nc.Close()
 	js, err := natsjs.New(nc)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	// A consumer of a cluster whose leaders have just changed may stay silent for ever; another one does not.
+	for attempt := 1; ; attempt++ {
+		all, err := readAll(t.Context(), js, s.name)
+		if err == nil || attempt == 4 {
+			require.NoError(t, err)
+			return all
+		}
+	}
+}
+
+func readAll(ctx context.Context, js natsjs.JetStream, name string) ([]natsjs.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	consumer, err := js.OrderedConsumer(ctx, s.name, natsjs.OrderedConsumerConfig{})
-	require.NoError(t, err)
-	info, err := js.Stream(ctx, s.name)
-	require.NoError(t, err)
+	consumer, err := js.OrderedConsumer(ctx, name, natsjs.OrderedConsumerConfig{})
+	if err != nil {
+		return nil, err
+	}
+	info, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	left := info.CachedInfo().State.Msgs
 	messages, err := consumer.Messages()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	defer messages.Stop()
 	all := make([]natsjs.Msg, 0, left)
 	for ; left > 0; left-- {
 		msg, err := messages.Next(natsjs.NextContext(ctx))
-		require.NoError(t, err)
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, msg)
 	}
-	return all
+	return all, nil
 }
 
 // moves returns the moves that the stream holds, in order.

@@ -15,6 +15,10 @@ const (
 	scanChunk = settleEvents
 	// clockMargin is how far the clocks of the database and of the broker may be apart.
 	clockMargin = 10 * time.Minute
+	// lossPatience is for how long a stream is looked at again, every lossPause, that has lost its end. A server that has just become the leader
+	// of a replicated stream may not have applied yet what the servers have agreed on: after that time it has.
+	lossPatience = 2 * time.Second
+	lossPause    = 200 * time.Millisecond
 )
 
 // errAgain ends the work of one database session so that the next begins, which looks at the broker and reads the table anew.
@@ -39,14 +43,19 @@ func (r reconciler) run(ctx context.Context) (place, StreamState, error) {
 	if err != nil {
 		return place{}, state, err
 	}
-	at := place{broker: r.broker, stream: state.Stream, incarnation: state.Incarnation}
 	if err := r.prepare(ctx); err != nil {
-		return at, state, &databaseError{err}
+		return place{}, state, &databaseError{err}
 	}
-	known, found, err := readPosition(ctx, r.db, at.broker, at.stream)
+	known, found, err := readPosition(ctx, r.db, r.broker, state.Stream)
 	if err != nil {
-		return at, state, &databaseError{err}
+		return place{}, state, &databaseError{err}
 	}
+	if found {
+		if state, err = r.lookAgain(ctx, state, known); err != nil {
+			return place{}, state, err
+		}
+	}
+	at := place{broker: r.broker, stream: state.Stream, incarnation: state.Incarnation}
 	if found {
 		if err := r.agree(ctx, at, state, known); err != nil {
 			return at, state, err
@@ -58,6 +67,20 @@ func (r reconciler) run(ctx context.Context) (place, StreamState, error) {
 	}
 	r.ledger.Accept(state)
 	return at, state, nil
+}
+
+// lookAgain returns the stream's state, once it goes on from what is known of it or has had its time.
+func (r reconciler) lookAgain(ctx context.Context, state StreamState, known position) (StreamState, error) {
+	for until := time.Now().Add(lossPatience); state.Incarnation == known.incarnation && state.Last < known.last && time.Now().Before(until); {
+		if !pause(ctx, lossPause) {
+			return state, context.Cause(ctx)
+		}
+		var err error
+		if state, err = r.ledger.Inspect(ctx); err != nil {
+			return state, err
+		}
+	}
+	return state, nil
 }
 
 // databaseError marks an error of Postgres among those of a broker.
