@@ -23,7 +23,8 @@ type link interface {
 
 // database runs the statements of one session. Each goes with its settings in one round trip and one transaction, so that nothing is
 // left behind on a connection that a pooler gives to others, and each is refused by a server that is not the session's: what
-// the relay has in memory is true of that one alone. It is a [Queryer].
+// the relay has in memory is true of that one alone. What is read without a pooler in between needs neither, see [onServer]. It is
+// a [Queryer].
 type database struct {
 	link   link
 	server time.Time // when the session's server started
@@ -33,7 +34,7 @@ type database struct {
 
 // onServer returns the database of a session that begins now, on the server that answers. It only reads. On a connection to the server
 // itself, which [NewPool] has set up, statements need no settings of their own, and are planned once: a look into a quiet table then costs
-// the server a quarter.
+// the server a tenth.
 func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
