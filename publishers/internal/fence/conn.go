@@ -39,5 +39,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 		_ = c.Close() // the error that counts is this one
 		return 0, errShut
 	}
-	return c.Conn.Write(b)
+	n, err := c.write(b)
+	if errors.Is(err, errShut) {
+		_ = c.Close() // as above
+	}
+	return n, err
 }

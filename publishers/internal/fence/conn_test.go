@@ -43,3 +43,34 @@ func TestConn(t *testing.T) {
 	require.Equal(t, "before,during,between,", <-received)
 	require.NoError(t, far.Close())
 }
+
+// TestConnStopsInTheMiddleOfAWrite fills a connection that nobody reads, and lets the lead end while a write waits.
+func TestConnStopsInTheMiddleOfAWrite(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	far, err := listener.Accept()
+	require.NoError(t, err)
+	conn := &fence.Conn{Conn: near}
+	ctx, end := context.WithCancel(t.Context())
+	conn.Begin(ctx)
+	const much = 64 << 20 // more than the system buffers
+	result := make(chan int, 1)
+	go func() {
+		n, _ := conn.Write(make([]byte, much))
+		result <- n
+	}()
+	first := make([]byte, 1)
+	_, err = io.ReadFull(far, first)
+	require.NoError(t, err)
+	end()
+	received, err := io.Copy(io.Discard, far) // ends with the connection
+	require.NoError(t, err)
+	sent := <-result
+	require.Less(t, sent, much)
+	require.EqualValues(t, sent, received+1, "nothing follows what was sent")
+	require.NoError(t, far.Close())
+}
