@@ -25,63 +25,83 @@ const (
 // rawFast is the least that a program can do which stores these events by fast ingest: it makes the messages that the relay would send, out
 // of nothing, and sends them as one batch. It is the limit that the relay is compared with.
 func (l *lab) rawFast(ctx context.Context, w workload) (sample, error) {
-	return l.raw(ctx, w, func(m *rawMessages) error {
-		nc, err := nats.Connect(l.o.nats, nats.SkipSubjectValidation())
-		if err != nil {
-			return err
-		}
-		defer nc.Close()
-		b := &rawBatch{nc: nc, prefix: nc.NewInbox(), answers: make(chan *nats.Msg, rawWindow)}
-		if _, err := nc.ChanSubscribe(b.prefix+".>", b.answers); err != nil {
-			return err
-		}
-		b.prefix += "." + nuid.Next() + "." + strconv.Itoa(rawFlow) + ".fail."
-		return b.send(ctx, m, w.events)
-	})
+	values, err := l.raw(ctx, w, func() error { return l.fastIngest(ctx, w.outOfNothing(), w.events) })
+	delete(values, postgres.name) // it had nothing to do
+	delete(values, allCPU.name)
+	return values, err
+}
+
+// rawRows is the least that a program can do which stores the events of the table: it writes nothing back, waits for nothing new and
+// knows no retries.
+func (l *lab) rawRows(ctx context.Context, w workload) (sample, error) {
+	if err := l.fillTable(ctx, w); err != nil {
+		return nil, err
+	}
+	return l.raw(ctx, w, func() error { return l.fastIngest(ctx, l.fromTable(ctx), w.events) })
+}
+
+func (l *lab) fastIngest(ctx context.Context, events rawEvents, count int) error {
+	nc, err := nats.Connect(l.o.nats, nats.SkipSubjectValidation())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	b := &rawBatch{nc: nc, prefix: nc.NewInbox(), answers: make(chan *nats.Msg, rawWindow)}
+	if _, err := nc.ChanSubscribe(b.prefix+".>", b.answers); err != nil {
+		return err
+	}
+	b.prefix += "." + nuid.Next() + "." + strconv.Itoa(rawFlow) + ".fail."
+	return b.send(ctx, events, count)
 }
 
 // rawAsync is the client library's own way to publish without waiting.
 func (l *lab) rawAsync(ctx context.Context, w workload) (sample, error) {
-	return l.raw(ctx, w, func(m *rawMessages) error {
-		nc, err := nats.Connect(l.o.nats, nats.SkipSubjectValidation())
+	values, err := l.raw(ctx, w, func() error { return l.publishAsync(ctx, w.outOfNothing()) })
+	delete(values, postgres.name) // it had nothing to do
+	delete(values, allCPU.name)
+	return values, err
+}
+
+func (l *lab) publishAsync(ctx context.Context, events rawEvents) error {
+	nc, err := nats.Connect(l.o.nats, nats.SkipSubjectValidation())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(rawPending))
+	if err != nil {
+		return err
+	}
+	m := newRawMessage()
+	for event, err := range events {
 		if err != nil {
 			return err
 		}
-		defer nc.Close()
-		js, err := natsjs.New(nc, natsjs.WithPublishAsyncMaxPending(rawPending))
-		if err != nil {
+		msg := *m.of(event) // the library keeps it until it is acknowledged
+		if _, err := js.PublishMsgAsync(&msg, natsjs.WithStallWait(rawStall)); err != nil {
 			return err
 		}
-		for i := range w.events {
-			msg := *m.message(i) // the library keeps it until it is acknowledged
-			if _, err := js.PublishMsgAsync(&msg, natsjs.WithStallWait(rawStall)); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-js.PublishAsyncComplete():
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // raw measures a bare client, and proves that it stored everything.
-func (l *lab) raw(ctx context.Context, w workload, send func(*rawMessages) error) (sample, error) {
+func (l *lab) raw(ctx context.Context, w workload, send func() error) (sample, error) {
 	stream, err := l.freshStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m := newRawMessages(w)
 	before, began := l.usageOf(os.Getpid(), l.natsPID), time.Now()
-	if err := send(m); err != nil {
+	if err := send(); err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
 	used := l.usageOf(os.Getpid(), l.natsPID).perEvent(before, w.events)
-	delete(used, postgres.name) // it had nothing to do
-	delete(used, allCPU.name)
 	times, err := prove(ctx, stream, w)
 	if err != nil {
 		return nil, err
@@ -89,33 +109,21 @@ func (l *lab) raw(ctx context.Context, w workload, send func(*rawMessages) error
 	return merge(used, sample{drained.name: float64(w.events) / took.Seconds(), stored.name: rateOf(times)}), nil
 }
 
-// rawMessages makes the messages of a workload, one at a time in one place.
-type rawMessages struct {
-	w        workload
-	msg      nats.Msg
-	id, key  []string
-	seq      []string
-	subjects map[string]string // by key
+// rawMessage is the message of one event after the other.
+type rawMessage struct {
+	msg                   nats.Msg
+	id, key, seq, created []string
 }
 
-func newRawMessages(w workload) *rawMessages {
-	m := &rawMessages{w: w, id: make([]string, 1), key: make([]string, 1), seq: make([]string, 1), subjects: make(map[string]string)}
-	m.msg.Header = nats.Header{
-		headerID: m.id, headerKey: m.key, headerSeq: m.seq, headerCreated: {time.Now().UTC().Format(createdLayout)},
-	}
-	m.msg.Data = w.payload
+func newRawMessage() *rawMessage {
+	m := &rawMessage{id: make([]string, 1), key: make([]string, 1), seq: make([]string, 1), created: make([]string, 1)}
+	m.msg.Header = nats.Header{headerID: m.id, headerKey: m.key, headerSeq: m.seq, headerCreated: m.created}
 	return m
 }
 
-// message returns the message of event i. It is valid until the next call.
-func (m *rawMessages) message(i int) *nats.Msg {
-	key := m.w.key(i)
-	subject, ok := m.subjects[key]
-	if !ok {
-		subject = "game.player." + key + ".moved"
-		m.subjects[key] = subject
-	}
-	m.msg.Subject, m.id[0], m.key[0], m.seq[0] = subject, m.w.id(i), key, strconv.Itoa(i+1)
+// of returns the message of an event. It is valid until the next call.
+func (m *rawMessage) of(e rawEvent) *nats.Msg {
+	m.msg.Subject, m.id[0], m.key[0], m.seq[0], m.created[0], m.msg.Data = e.subject, e.id, e.key, e.seq, e.created, e.payload
 	return &m.msg
 }
 
@@ -128,17 +136,22 @@ type rawBatch struct {
 	done    bool
 }
 
-func (b *rawBatch) send(ctx context.Context, m *rawMessages, events int) error {
+func (b *rawBatch) send(ctx context.Context, events rawEvents, count int) error {
 	const opStart, opAppend, opCommit = "0", "1", "2"
-	for place := 1; place <= events; place++ {
+	m, place := newRawMessage(), 0
+	for event, err := range events {
+		if err != nil {
+			return err
+		}
+		place++
 		op := opAppend
 		switch place {
-		case events:
+		case count:
 			op = opCommit
 		case 1:
 			op = opStart
 		}
-		msg := m.message(place - 1)
+		msg := m.of(event)
 		msg.Reply = b.prefix + strconv.Itoa(place) + "." + op + ".$FI"
 		if err := b.nc.PublishMsg(msg); err != nil {
 			return err
@@ -148,6 +161,9 @@ func (b *rawBatch) send(ctx context.Context, m *rawMessages, events int) error {
 				return err
 			}
 		}
+	}
+	if place != count {
+		return fmt.Errorf("there were %d events instead of %d; does somebody else use this database?", place, count)
 	}
 	for !b.done {
 		if err := b.take(ctx); err != nil {

@@ -78,6 +78,21 @@ const (
 // rawRedis is the least that a program can do which stores these events with the publisher's own script: it sends the same parts, in
 // windows as large, and looks at nothing but errors.
 func (l *lab) rawRedis(ctx context.Context, server redisServer, w workload) (sample, error) {
+	values, err := l.rawToRedis(ctx, server, w, w.outOfNothing())
+	delete(values, postgres.name) // it had nothing to do
+	delete(values, allCPU.name)
+	return values, err
+}
+
+// rawRedisRows does so with the events of the table.
+func (l *lab) rawRedisRows(ctx context.Context, server redisServer, w workload) (sample, error) {
+	if err := l.fillTable(ctx, w); err != nil {
+		return nil, err
+	}
+	return l.rawToRedis(ctx, server, w, l.fromTable(ctx))
+}
+
+func (l *lab) rawToRedis(ctx context.Context, server redisServer, w workload, events rawEvents) (sample, error) {
 	client, err := server.connect()
 	if err != nil {
 		return nil, err
@@ -95,13 +110,11 @@ func (l *lab) rawRedis(ctx context.Context, server redisServer, w workload) (sam
 		return nil, fmt.Errorf("load the script: %w", err)
 	}
 	before, began := l.usageOf(os.Getpid(), server.pid), time.Now()
-	if err := server.sendAll(ctx, client, sha, w); err != nil {
+	if err := server.sendAll(ctx, client, sha, w.run, events); err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
 	used := l.usageOf(os.Getpid(), server.pid).perEvent(before, w.events)
-	delete(used, postgres.name) // it had nothing to do
-	delete(used, allCPU.name)
 	if err := proveRedis(ctx, client, w); err != nil {
 		return nil, err
 	}
@@ -122,46 +135,67 @@ func (s redisServer) script() (string, error) {
 }
 
 // sendAll makes the next window while the server works on one.
-func (s redisServer) sendAll(ctx context.Context, client *redis.Client, sha string, w workload) error {
-	windows := make(chan redis.Pipeliner, 1)
+func (s redisServer) sendAll(ctx context.Context, client *redis.Client, sha, run string, events rawEvents) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	windows, made := make(chan redis.Pipeliner, 1), make(chan error, 1)
 	go func() {
 		defer close(windows)
-		for from := 0; from < w.events; from += redisPart * redisWindow {
-			select {
-			case windows <- s.window(ctx, client, sha, w, from):
-			case <-ctx.Done():
-				return
-			}
-		}
+		made <- s.makeWindows(ctx, client, sha, run, events, windows)
 	}()
 	for pipe := range windows {
 		if err := sendWindow(ctx, pipe); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return <-made
 }
 
-func (s redisServer) window(ctx context.Context, client *redis.Client, sha string, w workload, from int) redis.Pipeliner {
-	pipe := client.Pipeline()
-	to := min(from+redisPart*redisWindow, w.events)
-	created := time.Now().UTC().Format(createdLayout)
-	for first := from; first < to; first += redisPart {
-		args := []any{"EVALSHA", sha, 1 + len(s.keys), redisStream}
-		for _, suffix := range s.keys {
-			args = append(args, "{"+redisStream+"}"+suffix)
+func (s redisServer) makeWindows(ctx context.Context, client *redis.Client, sha, run string, events rawEvents, out chan<- redis.Pipeliner) error {
+	hand := func(pipe redis.Pipeliner) error {
+		select {
+		case out <- pipe:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		const window, remembered = 120_000, 1 << 19 // the publisher's defaults
-		args = append(args, "", "1", window, remembered, 0, 0, w.run, "", "0-0")
-		for i := first; i < min(first+redisPart, to); i++ {
-			key := w.key(i)
-			args = append(args, w.id(i), "game.player."+key+".moved", key, "{}", w.payload, created, strconv.Itoa(i+1))
+	}
+	pipe, args, part := client.Pipeline(), s.newPart(sha, run), 0
+	for event, err := range events {
+		if err != nil {
+			return err
+		}
+		args = append(args, event.id, event.subject, event.key, "{}", event.payload, event.created, event.seq)
+		if part++; part < redisPart {
+			continue
 		}
 		pipe.Do(ctx, args...)
+		args, part = s.newPart(sha, run), 0
+		if pipe.Len() < redisWindow {
+			continue
+		}
+		if err := hand(pipe); err != nil {
+			return err
+		}
+		pipe = client.Pipeline()
 	}
-	return pipe
+	if part > 0 {
+		pipe.Do(ctx, args...)
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	return hand(pipe)
+}
+
+// newPart returns the arguments before those of the events.
+func (s redisServer) newPart(sha, run string) []any {
+	const window, remembered, fields = 120_000, 1 << 19, 7 // the publisher's defaults
+	args := append(make([]any, 0, 16+fields*redisPart), "EVALSHA", sha, 1+len(s.keys), redisStream)
+	for _, suffix := range s.keys {
+		args = append(args, "{"+redisStream+"}"+suffix)
+	}
+	return append(args, "", "1", window, remembered, 0, 0, run, "", "0-0")
 }
 
 func sendWindow(ctx context.Context, pipe redis.Pipeliner) error {

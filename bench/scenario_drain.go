@@ -17,6 +17,7 @@ func (l *lab) drainScenario() scenario {
 		cases: []testCase{
 			{name: drainLimit, run: func(ctx context.Context) (sample, error) { return l.rawFast(ctx, all) }},
 			{name: "raw: async publish, 4,096 pending", against: drainLimit, run: func(ctx context.Context) (sample, error) { return l.rawAsync(ctx, all) }},
+			{name: "raw: fast ingest of the rows", against: drainLimit, run: func(ctx context.Context) (sample, error) { return l.rawRows(ctx, all) }},
 			{name: drainRows, against: drainLimit, run: func(ctx context.Context) (sample, error) { return l.rawRead(ctx, all) }},
 			l.drainCase(relayRetaining, all),
 			l.drainCase(relayDeleting, all),

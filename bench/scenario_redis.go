@@ -15,7 +15,7 @@ func (l *lab) redisScenario() scenario {
 	w := newWorkload(events, drainSize, manyKeys)
 	s := scenario{
 		name: "redis", title: "Drain of a backlog to Redis", passes: pick(l.o.quick, 5, 2), columns: append([]column{drained}, costs...),
-		about: countOf(events) + " events of 256 B with 1,000 keys. Raw: the same events by the same script from a bare client. Redis writes its append-only file " +
+		about: countOf(events) + " events of 256 B with 1,000 keys. Raw: the same events by the same script from a bare client, out of nothing or read from the table. Redis writes its append-only file " +
 			"once a second. Before 8.6 (XADD IDMP) the script itself remembers the ids.",
 	}
 	for _, server := range l.redisServers() {
@@ -24,6 +24,9 @@ func (l *lab) redisScenario() scenario {
 			testCase{name: limit, run: func(ctx context.Context) (sample, error) { return l.rawRedis(ctx, server, w) }},
 			testCase{name: redisCase("relay, retention 5 minutes", server), against: limit, run: func(ctx context.Context) (sample, error) {
 				return l.drainToRedis(ctx, server, w)
+			}},
+			testCase{name: redisCase("raw, rows of the table", server), against: limit, run: func(ctx context.Context) (sample, error) {
+				return l.rawRedisRows(ctx, server, w)
 			}},
 		)
 	}
