@@ -61,9 +61,9 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 	return &metrics{
 		leading:     gauge("leading", "1 while this relay leads its outbox."),
 		brokerUp:    gauge("broker_up", "1 while the broker stores events, 0 while it does not."),
-		backlog:     gauge("backlog_events", "Events that wait to be published; an upper bound above 100,000."),
+		backlog:     gauge("backlog_events", "Events that wait to be published; an upper bound above 10,000."),
 		lag:         gauge("lag_seconds", "Age of the oldest event that waits, by the database's clock."),
-		deadLetters: gauge("dead_letters", "Rows in outbox.dead_letters, counted up to 100,000."),
+		deadLetters: gauge("dead_letters", "Rows in outbox.dead_letters, counted up to 10,000."),
 		delayed:     gauge("delayed_events", "Events that wait because an event of their key is being retried."),
 		openGaps:    gauge("open_gaps", "Ranges of ids that may still belong to an open transaction."),
 		published:   counter("published_total", "Events that the broker acknowledged."),

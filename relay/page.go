@@ -24,6 +24,19 @@ type page struct {
 // full reports whether the limits, and not the table, ended the page.
 func (p page) full(max limits) bool { return len(p.events) >= max.events || p.bytes >= max.bytes }
 
+// next returns how many events to ask for in the read after this one, which asked for max. Of a backlog it is more and more, so that the
+// first events do not wait for the last; but where the bytes ended the page, only some more than it holds: the server looks at all that
+// it is asked for, and returns no more than fits.
+func (p page) next(max limits) int {
+	switch {
+	case !p.full(max):
+		return firstEvents
+	case p.bytes >= max.bytes:
+		return len(p.events) + len(p.events)/moreParts + 1
+	}
+	return max.events * moreEvents
+}
+
 // merge returns two pages as one, by id.
 func merge(late, fresh page) page {
 	if len(late.events) == 0 {

@@ -12,9 +12,10 @@ const (
 	// maxLooks bounds how many gaps one statement reads. Each costs a walk down the primary key's tree.
 	maxLooks = 8192
 	// firstEvents is how many events the first read of many returns at most. Each of the next returns up to moreEvents times as many, up
-	// to Config.BatchEvents.
+	// to Config.BatchEvents; or, where the bytes are what limits it, one part in moreParts more than the last.
 	firstEvents = 1024
 	moreEvents  = 4
+	moreParts   = 8
 	// sweepPage is how many ids one statement of the safety sweep reads.
 	sweepPage = 10_000
 )
@@ -90,10 +91,7 @@ func (r *reader) read(ctx context.Context) (page, error) {
 		}
 		r.fresh, r.room = fresh, len(fresh.events)
 		r.behind = fresh.full(max)
-		r.events = min(firstEvents, r.max.events)
-		if r.behind {
-			r.events = min(max.events*moreEvents, r.max.events)
-		}
+		r.events = min(fresh.next(max), r.max.events)
 		r.advance(fresh.events)
 	}
 	late, whole, err := r.readGaps(ctx)

@@ -74,12 +74,12 @@ type BrokerStatus struct {
 // Backlog is how much waits to be published, and for how long.
 type Backlog struct {
 	// Events is the number of events that wait. Where Exact is false it is an upper bound: the rest beyond the
-	// first 100,000 is taken from the distance of ids, which counts rolled-back ids too.
+	// first 10,000 is taken from the distance of ids, which counts rolled-back ids too.
 	Events int64 `json:"events"`
 	Exact  bool  `json:"exact"`
 	// Lag is the age of the oldest event that waits, in seconds by the database's clock; 0 when none waits.
 	Lag float64 `json:"lag_seconds"`
-	// DeadLetters is the number of rows in outbox.dead_letters, at most 100,000 are counted.
+	// DeadLetters is the number of rows in outbox.dead_letters, at most 10,000 are counted.
 	DeadLetters int64 `json:"dead_letters"`
 	// At is when this was measured, by the clock of the relay's host.
 	At time.Time `json:"at"`
