@@ -60,7 +60,7 @@ type sample map[string]float64
 // measure runs the passes. A case that fails is noted and does not hold up the others.
 func (s *scenario) measure(ctx context.Context, r *results, until time.Time, log io.Writer) {
 	for pass := range s.passes {
-		began := time.Now()
+		again := time.Duration(0) // what the cases took that take part in the next pass too
 		for i := range s.cases {
 			c := &s.cases[i]
 			if ctx.Err() != nil || c.passes > 0 && pass >= c.passes {
@@ -70,9 +70,13 @@ func (s *scenario) measure(ctx context.Context, r *results, until time.Time, log
 				fmt.Fprintf(log, "%s: no time is left for pass %d of %q\n", s.name, pass+1, c.name)
 				continue
 			}
+			began := time.Now()
 			s.measureCase(ctx, c, pass, r, log)
+			if c.passes == 0 || pass+1 < c.passes {
+				again += time.Since(began)
+			}
 		}
-		if took := time.Since(began); pass+1 < s.passes && time.Now().Add(took).After(until) {
+		if pass+1 < s.passes && time.Now().Add(again).After(until) {
 			fmt.Fprintf(log, "%s: no time is left for more than %d of %d passes\n", s.name, pass+1, s.passes)
 			return
 		}
