@@ -37,7 +37,8 @@ func (w workload) outOfNothing() rawEvents {
 	}
 }
 
-// fromTable reads the events of the table, all with one query along the primary key, and takes the rows as they come.
+// fromTable reads the events of the table, all with one query along the primary key, on which the pool keeps the planner, and takes the
+// rows as they come.
 func (l *lab) fromTable(ctx context.Context) rawEvents {
 	return func(yield func(rawEvent, error) bool) {
 		rows, err := l.pool.Query(ctx, `select id, event_id, subject, coalesce(key, ''), payload, created_at from outbox.events order by id`)

@@ -26,9 +26,7 @@ const (
 // of nothing, and sends them as one batch. It is the limit that the relay is compared with.
 func (l *lab) rawFast(ctx context.Context, w workload) (sample, error) {
 	values, err := l.raw(ctx, w, func() error { return l.fastIngest(ctx, w.outOfNothing(), w.events) })
-	delete(values, postgres.name) // it had nothing to do
-	delete(values, allCPU.name)
-	return values, err
+	return withoutPostgres(values), err
 }
 
 // rawRows is the least that a program can do which stores the events of the table: it writes nothing back, waits for nothing new and
@@ -57,9 +55,7 @@ func (l *lab) fastIngest(ctx context.Context, events rawEvents, count int) error
 // rawAsync is the client library's own way to publish without waiting.
 func (l *lab) rawAsync(ctx context.Context, w workload) (sample, error) {
 	values, err := l.raw(ctx, w, func() error { return l.publishAsync(ctx, w.outOfNothing()) })
-	delete(values, postgres.name) // it had nothing to do
-	delete(values, allCPU.name)
-	return values, err
+	return withoutPostgres(values), err
 }
 
 func (l *lab) publishAsync(ctx context.Context, events rawEvents) error {
@@ -107,6 +103,13 @@ func (l *lab) raw(ctx context.Context, w workload, send func() error) (sample, e
 		return nil, err
 	}
 	return merge(used, sample{drained.name: float64(w.events) / took.Seconds(), stored.name: rateOf(times)}), nil
+}
+
+// withoutPostgres drops what a server used that had nothing to do.
+func withoutPostgres(values sample) sample {
+	delete(values, postgres.name)
+	delete(values, allCPU.name)
+	return values
 }
 
 // rawMessage is the message of one event after the other.

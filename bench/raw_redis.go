@@ -79,9 +79,7 @@ const (
 // windows as large, and looks at nothing but errors.
 func (l *lab) rawRedis(ctx context.Context, server redisServer, w workload) (sample, error) {
 	values, err := l.rawToRedis(ctx, server, w, w.outOfNothing())
-	delete(values, postgres.name) // it had nothing to do
-	delete(values, allCPU.name)
-	return values, err
+	return withoutPostgres(values), err
 }
 
 // rawRedisRows does so with the events of the table.
