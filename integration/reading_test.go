@@ -201,6 +201,46 @@ func TestTheSweepFindsWhatIsBehindTheReader(t *testing.T) {
 	requireSettled(t, db.Pool)
 }
 
+// TestPayloadsOfAllSizes mixes them: most are small, as the reader expects after some, and a few are larger than that or than a batch.
+func TestPayloadsOfAllSizes(t *testing.T) {
+	t.Parallel()
+	const events, large, huge, room = 40_000, 700, 9_000, 512 << 10
+	sizeOf := func(id int64) int {
+		switch {
+		case id%huge == 0:
+			return 1 << 20
+		case id%large == 0:
+			return 20_000 + int(id%10_000)
+		}
+		return int(id % 300)
+	}
+	db := harness.Postgres(t)
+	_, err := db.Pool.Exec(t.Context(), `insert into outbox.events (subject, key, payload) select 'game.mixed', 'k' || i % 100, decode(repeat('ab',
+		case when i % $2 = 0 then 1 << 20 when i % $3 = 0 then 20000 + i % 10000 else i % 300 end), 'hex') from generate_series(1, $1::int) as i`,
+		events, huge, large)
+	require.NoError(t, err)
+	most, reads := 0, 0
+	broker := &memory{fault: func(events []relay.Event) ([]relay.Outcome, error) {
+		size, largest := 0, 0
+		for i := range events {
+			size, largest = size+len(events[i].Payload), max(largest, len(events[i].Payload))
+		}
+		most, reads = max(most, size-largest), reads+1
+		return nil, nil
+	}}
+	startRelay(t, db.URL, broker, func(cfg *relay.Config) { cfg.BatchBytes = room })
+	requireSettled(t, db.Pool)
+	broker.mu.Lock()
+	defer broker.mu.Unlock()
+	require.Len(t, broker.stored, events)
+	for i, event := range broker.stored {
+		require.Equal(t, int64(i+1), event.ID)
+		require.Len(t, event.Payload, sizeOf(event.ID))
+	}
+	require.Less(t, most, room, "but for one event a batch holds batch_bytes")
+	require.Less(t, reads, 100+3*events/large, "a large payload ends a batch, and those after it are as large as before")
+}
+
 // TestLargePayloadsAreBoundedInMemory lets 300 MiB wait, 1 MiB each, and watches the heap.
 func TestLargePayloadsAreBoundedInMemory(t *testing.T) {
 	db := harness.Postgres(t)

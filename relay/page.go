@@ -16,25 +16,16 @@ type limits struct{ events, bytes int }
 // page is what one read returned. Events whose headers cannot be decoded are in broken as well: they were not written through
 // outbox's checks, and must not stop the others.
 type page struct {
-	events []Event
-	broken map[int64]error
-	bytes  int
+	events  []Event
+	broken  map[int64]error
+	bytes   int
+	largest int  // payload, in bytes
+	omitted bool // behind the last event is one with a payload larger than was asked for
 }
 
 // full reports whether the limits, and not the table, ended the page.
-func (p page) full(max limits) bool { return len(p.events) >= max.events || p.bytes >= max.bytes }
-
-// next returns how many events to ask for in the read after this one, which asked for max. Of a backlog it is more and more, so that the
-// first events do not wait for the last; but where the bytes ended the page, only some more than it holds: the server looks at all that
-// it is asked for, and returns no more than fits.
-func (p page) next(max limits) int {
-	switch {
-	case !p.full(max):
-		return firstEvents
-	case p.bytes >= max.bytes:
-		return len(p.events) + len(p.events)/moreParts + 1
-	}
-	return max.events * moreEvents
+func (p page) full(max limits) bool {
+	return len(p.events) >= max.events || p.bytes >= max.bytes || p.omitted
 }
 
 // merge returns two pages as one, by id.
@@ -66,10 +57,15 @@ func readPage(ctx context.Context, db Queryer, room int, sql string, args ...any
 		if p.events == nil {
 			p.events = make([]Event, 0, max(room, 1))
 		}
+		if p.omitted {
+			continue
+		}
 		if err := rows.Scan(r.columns...); err != nil {
 			return page{}, fmt.Errorf("read an event: %w", err)
 		}
-		p.add(r)
+		if p.omitted = r.event.Payload == nil; !p.omitted {
+			p.add(r)
+		}
 	}
 	return p, rows.Err()
 }
@@ -89,6 +85,7 @@ func (p *page) add(r *row) {
 	}
 	p.events = append(p.events, event)
 	p.bytes += len(event.Payload)
+	p.largest = max(p.largest, len(event.Payload))
 }
 
 // row is what pgx scans a row into, again and again. The texts and payloads of many events share an allocation, which takes a fifth of
@@ -133,7 +130,9 @@ func (s *slabText) ScanBytes(b []byte) error {
 }
 
 func (s *slabBytes) ScanBytes(b []byte) error {
-	*s.to = s.slab.add(b)
+	if *s.to = nil; b != nil {
+		*s.to = s.slab.add(b)
+	}
 	return nil
 }
 

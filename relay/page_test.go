@@ -54,25 +54,3 @@ func TestAPageKeepsEventsWithBrokenHeaders(t *testing.T) {
 	require.ErrorContains(t, p.broken[2], "not an object of strings")
 	require.Contains(t, p.broken, int64(3))
 }
-
-// TestHowMuchTheNextReadAsksFor follows the reads of a backlog: a page is as many events as the bytes allow, and little more is looked at.
-func TestHowMuchTheNextReadAsksFor(t *testing.T) {
-	t.Parallel()
-	const most, room = 16384, 4 << 20
-	follow := func(asked, payload, reads int) (got []int) {
-		for range reads {
-			held := min(asked, (room+payload-1)/payload)
-			p := page{events: make([]Event, held), bytes: held * payload}
-			asked = min(p.next(limits{events: asked, bytes: room}), most)
-			got = append(got, asked)
-		}
-		return got
-	}
-	require.Equal(t, []int{4096, most, most}, follow(firstEvents, 100, 3))
-	require.Equal(t, []int{4096, 4609, 4609}, follow(firstEvents, 1<<10, 3))
-	require.Equal(t, []int{289, 289}, follow(firstEvents, 16<<10, 2))
-	require.Equal(t, []int{2, 2}, follow(firstEvents, 8<<20, 2), "one event is more than the bytes")
-	require.Equal(t, []int{4 * 289, 4 * 4 * 289, most}, follow(289, 100, 3), "large events are followed by small ones")
-	require.Equal(t, firstEvents, page{events: make([]Event, 3), bytes: 300}.next(limits{events: most, bytes: room}), "the end of a backlog")
-	require.Equal(t, firstEvents, page{}.next(limits{events: 2, bytes: room}))
-}

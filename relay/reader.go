@@ -11,11 +11,6 @@ import (
 const (
 	// maxLooks bounds how many gaps one statement reads. Each costs a walk down the primary key's tree.
 	maxLooks = 8192
-	// firstEvents is how many events the first read of many returns at most. Each of the next returns up to moreEvents times as many, up
-	// to Config.BatchEvents; or, where the bytes are what limits it, one part in moreParts more than the last.
-	firstEvents = 1024
-	moreEvents  = 4
-	moreParts   = 8
 	// sweepPage is how many ids one statement of the safety sweep reads.
 	sweepPage = 10_000
 )
@@ -25,8 +20,8 @@ const (
 type reader struct {
 	db      Queryer
 	max     limits
-	events  int   // how many events the next read may return: few after a look that found few, so that the first of many do not wait for the last
-	room    int   // how many events the last read returned
+	ask     ask   // for the next read of new events: few after a look that found few, so that the first of many do not wait for the last
+	room    int   // how many events the last one returned
 	head    int64 // every id up to here was handed out, is in fresh, or lies in a gap
 	fresh   page  // read, but not to be handed out before the gaps are read
 	gaps    *gaps
@@ -43,7 +38,7 @@ type reader struct {
 }
 
 func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
-	return &reader{db: db, max: max, events: min(firstEvents, max.events), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
+	return &reader{db: db, max: max, ask: firstAsk(max), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
 }
 
 // rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
@@ -84,15 +79,9 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 // its predecessor that became visible in between: what was visible to the first look is visible to the second.
 func (r *reader) read(ctx context.Context) (page, error) {
 	if len(r.fresh.events) == 0 {
-		max := limits{events: r.events, bytes: r.max.bytes}
-		fresh, err := readNew(ctx, r.db, r.head, r.room, max)
-		if err != nil {
+		if err := r.readFresh(ctx); err != nil {
 			return page{}, err
 		}
-		r.fresh, r.room = fresh, len(fresh.events)
-		r.behind = fresh.full(max)
-		r.events = min(fresh.next(max), r.max.events)
-		r.advance(fresh.events)
 	}
 	late, whole, err := r.readGaps(ctx)
 	if err != nil || !whole {
@@ -101,6 +90,25 @@ func (r *reader) read(ctx context.Context) (page, error) {
 	p := merge(late, r.fresh)
 	r.fresh = page{}
 	return p, nil
+}
+
+// readFresh reads what lies behind the head.
+func (r *reader) readFresh(ctx context.Context) error {
+	for {
+		asked := r.ask
+		fresh, err := readNew(ctx, r.db, r.head, r.room, asked, r.max)
+		if err != nil {
+			return err
+		}
+		r.ask = asked.next(fresh, r.max)
+		if fresh.omitted && len(fresh.events) == 0 {
+			continue // the next read returns payloads of any size
+		}
+		r.fresh, r.room = fresh, len(fresh.events)
+		r.behind = fresh.full(limits{events: asked.events, bytes: r.max.bytes})
+		r.advance(fresh.events)
+		return nil
+	}
 }
 
 // readGaps returns the events that have appeared in the gaps. It is not whole if a limit cut it short: then fresh events wait,

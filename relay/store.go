@@ -12,6 +12,8 @@ import (
 var (
 	//go:embed sql/read_new.sql
 	readNewSQL string
+	//go:embed sql/read_measured.sql
+	readMeasuredSQL string
 	//go:embed sql/read_late.sql
 	readLateSQL string
 	//go:embed sql/read_ids.sql
@@ -43,8 +45,11 @@ type Queryer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-func readNew(ctx context.Context, db Queryer, head int64, room int, max limits) (page, error) {
-	return readPage(ctx, db, room, readNewSQL, head, max.events, max.bytes)
+func readNew(ctx context.Context, db Queryer, head int64, room int, asked ask, most limits) (page, error) {
+	if asked.payload == 0 {
+		return readPage(ctx, db, room, readMeasuredSQL, head, asked.events, most.bytes)
+	}
+	return readPage(ctx, db, room, readNewSQL, head, asked.events, asked.payload)
 }
 
 func readLate(ctx context.Context, db Queryer, look []gap, max limits) (page, error) {
