@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,11 +44,8 @@ func (c *call) send(ctx context.Context) error {
 		return c.session.explain(ctx, err)
 	}
 	for {
-		round := c.split()
-		if len(round) == 0 {
-			return nil
-		}
-		if err := c.round(ctx, primary, known, round); err != nil {
+		left, err := c.round(ctx, primary, known)
+		if err != nil || !left {
 			return err
 		}
 	}
@@ -78,34 +74,40 @@ func (c *call) refuse(i int, holds bool, err error) {
 	}
 }
 
-// round sends some parts without waiting, and waits for the answers.
-func (c *call) round(ctx context.Context, primary *redis.Client, known *server, parts []part) error {
-	sent := make([]*redis.StringCmd, len(parts))
-	pipe := primary.Pipeline()
-	var o order
-	o.mark, o.reached = c.baseline.expected()
-	for n, p := range parts {
-		c.session.calls++
-		o.after, o.done = o.done, strconv.FormatUint(c.session.calls, 10)
-		sent[n] = redis.NewStringCmd(ctx, c.args(known.mode, p, o)...)
-		_ = pipe.Process(ctx, sent[n]) // only queues it
+// round sends windows until all events are decided or held. It ends early where the server does not store a window as a whole, and reports
+// that events are left, or why the server cannot go on. While the server works on a window the next is made, and while it works on that, the
+// answers of the one before are read.
+func (c *call) round(ctx context.Context, primary *redis.Client, known *server) (left bool, err error) {
+	window := func(from int, after string) *window { return c.window(ctx, primary, known, from, after) }
+	for sent := window(0, "").send(ctx); sent != nil; {
+		next := window(sent.to, sent.done)
+		if sent.await() {
+			next.send(ctx)
+		}
+		replies, refusal, err := c.collect(sent)
+		if err == nil && refusal == nil {
+			sent = next
+			continue
+		}
+		next.await() // it was sent if only replicas are missing
+		if err != nil {
+			return false, c.explain(ctx, err)
+		}
+		return true, c.refused(ctx, primary, known, sent.parts, replies, refusal)
 	}
-	wait := c.session.cfg.queueWait(ctx, pipe)
-	_, err := pipe.Exec(ctx)
-	replies, refusal, err := read(parts, sent, lost(err, sent, wait))
+	return false, nil
+}
+
+// collect reads the answers to a window and takes what they say.
+func (c *call) collect(w *window) (replies []reply, refusal *serverError, err error) {
+	replies, refusal, err = read(w.parts, w.sent, lost(w.err, w.sent, w.wait))
 	if err == nil {
-		err = wait.err()
+		err = w.wait.err()
 	}
-	if err == nil || !wait.asked() {
-		c.take(parts, replies)
+	if err == nil || !w.wait.asked() {
+		c.take(w.parts, replies)
 	}
-	switch {
-	case err != nil:
-		return c.explain(ctx, err)
-	case refusal != nil:
-		return c.refused(ctx, primary, known, parts, replies, refusal)
-	}
-	return nil
+	return replies, refusal, err
 }
 
 // lost returns why a round has not all its answers, or nil if each command has one, which may be a refusal.
@@ -149,7 +151,7 @@ func read(parts []part, sent []*redis.StringCmd, lost error) (replies []reply, r
 		case err != nil || lost != nil && cmd.Val() == "":
 			return replies, nil, lost
 		}
-		answer, err := parseReply(cmd.Val())
+		answer, err := parseReply(cmd.Val(), len(parts[n]))
 		if err != nil {
 			return replies, nil, err
 		}

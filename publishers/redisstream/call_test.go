@@ -23,7 +23,7 @@ func newTestCall(t *testing.T, events []relay.Event) *call {
 // refuse makes the server refuse the first event that is left, for a reason that nobody knows.
 func refuse(t *testing.T, c *call) error {
 	t.Helper()
-	parts := c.split()
+	parts, _ := c.split(0)
 	replies := []reply{{failure: "ERR something new"}}
 	c.take(parts, replies)
 	return c.refused(t.Context(), nil, nil, parts, replies, newServerError("ERR something new"))
@@ -37,7 +37,8 @@ func TestUnknownRefusalHoldsTheKey(t *testing.T) {
 	c.session.fit.Store(true)
 	require.NoError(t, refuse(t, c))
 	require.Equal(t, "retry", kind(c.outcomes[0].Err))
-	require.Equal(t, []part{{1, 2, 4, 5}}, c.split(), "event 3 has the key of event 0")
+	parts, _ := c.split(0)
+	require.Equal(t, []part{{1, 2, 4, 5}}, parts, "event 3 has the key of event 0")
 	require.False(t, c.session.fit.Load(), "the server is looked at before the next call")
 }
 
@@ -56,16 +57,24 @@ func TestManyRefusalsEndTheCall(t *testing.T) {
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	events := testEvents(partEvents*windowParts+1, 0)
-	parts := newTestCall(t, events).split()
+	c := newTestCall(t, events)
+	parts, to := c.split(0)
 	require.Len(t, parts, windowParts)
 	require.Len(t, parts[windowParts-1], partEvents)
+	require.Equal(t, partEvents*windowParts, to)
+	parts, to = c.split(to)
+	require.Equal(t, []part{{partEvents * windowParts}}, parts)
+	require.Equal(t, len(events), to)
+	parts, _ = c.split(to)
+	require.Empty(t, parts)
 
 	large := testEvents(5, 0)
 	for i := range large {
 		large[i].Payload = make([]byte, partBytes/2-1000)
 	}
 	large[2].Payload = make([]byte, 2*partBytes)
-	require.Equal(t, []part{{0, 1}, {2}, {3, 4}}, newTestCall(t, large).split())
+	parts, _ = newTestCall(t, large).split(0)
+	require.Equal(t, []part{{0, 1}, {2}, {3, 4}}, parts)
 }
 
 // The library notes some errors in no command. A command without an answer never looks like one that was answered.

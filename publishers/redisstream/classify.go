@@ -37,6 +37,7 @@ var classes = []struct {
 }{
 	{"OOM ", throttled},   // used memory > maxmemory
 	{"REWOUND ", rewound}, // the script's own word
+	{"GATE ", failing},    // as well: the server has lost the gate, by a failover or for lack of memory
 
 	{"LOADING ", unavailable},     // the server starts and reads its data
 	{"BUSY ", unavailable},        // another client's script runs for too long
@@ -77,6 +78,8 @@ func throttled(e *serverError) verdict {
 func rewound(e *serverError) verdict {
 	return verdict{err: fmt.Errorf("%w: %w", relay.ErrRewound, e), whole: true}
 }
+
+func failing(e *serverError) verdict { return verdict{err: e, whole: true} }
 
 func unavailable(e *serverError) verdict {
 	return verdict{err: fmt.Errorf("%w: %w", relay.ErrUnavailable, e), whole: true}

@@ -8,7 +8,8 @@
 //
 // A batch is cut into parts of up to 512 events or 1 MiB. Each part is one call of a script (folder lua) that adds its events in order
 // and stops at the first that cannot be added, so other clients of the server wait for a few milliseconds at most. Up to 16
-// parts are sent without waiting for answers:
+// parts are sent without waiting for answers, a window. While the server works on it the next one is made, which follows when all of the
+// first is stored:
 //
 //	relay    part 1, part 2, part 3 ...   (WAIT or WAITAOF)
 //	Redis    opens gate 1 ->  gate 1 is open: adds, opens gate 2  ->  ...

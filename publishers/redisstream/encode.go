@@ -21,10 +21,11 @@ type (
 	idArg      outbox.ID
 	createdArg time.Time
 	headersArg map[string]string
+	payloadArg []byte
 )
 
 // MarshalBinary returns the id as consumers see it.
-func (a *idArg) MarshalBinary() ([]byte, error) { return []byte(outbox.ID(*a).String()), nil }
+func (a *idArg) MarshalBinary() ([]byte, error) { return outbox.ID(*a).MarshalText() }
 
 // MarshalBinary returns the time as consumers see it.
 func (a *createdArg) MarshalBinary() ([]byte, error) {
@@ -72,6 +73,9 @@ func (a *headersArg) MarshalBinary() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+// MarshalBinary returns the payload itself.
+func (a *payloadArg) MarshalBinary() ([]byte, error) { return *a, nil }
+
 // appendText appends a JSON string. Most headers need no escapes, and are written at once.
 func appendText(b []byte, text string) []byte {
 	for i := range len(text) {
@@ -88,7 +92,7 @@ func appendText(b []byte, text string) []byte {
 
 // appendEvent appends the arguments of an event. They refer to the event.
 func appendEvent(args []any, event *relay.Event) []any {
-	return append(args, (*idArg)(&event.EventID), &event.Subject, &event.Key, headersOf(event), event.Payload,
+	return append(args, (*idArg)(&event.EventID), &event.Subject, &event.Key, headersOf(event), (*payloadArg)(&event.Payload),
 		(*createdArg)(&event.CreatedAt), &event.ID)
 }
 

@@ -3,29 +3,28 @@ package redisstream
 import "strings"
 
 // A part is what one call of the script gets: little enough that other clients of the server do not wait for long, a few
-// milliseconds. A window is what is sent without waiting for answers.
+// milliseconds.
 const (
-	partEvents  = 512
-	partBytes   = 1 << 20
-	windowParts = 16
+	partEvents = 512
+	partBytes  = 1 << 20
 )
 
 // part lists events by their place in the call, in order.
 type part []int
 
-// split returns the next parts to send: events that are neither decided nor held.
-func (c *call) split() []part {
-	var parts []part
+// split returns the parts of a window, which are events that are neither decided nor held, from the given place in the call on, and the
+// place behind the window.
+func (c *call) split(from int) (parts []part, to int) {
 	var next part
 	bytes := 0
-	for i := range c.events {
+	for i := from; i < len(c.events); i++ {
 		if first, held := c.held[c.events[i].Key]; c.decided[i] || held && i > first {
 			continue
 		}
 		n := size(&c.events[i])
 		if len(next) == partEvents || len(next) > 0 && bytes+n > partBytes {
 			if parts = append(parts, next); len(parts) == windowParts {
-				return parts
+				return parts, i
 			}
 			next, bytes = nil, 0
 		}
@@ -34,7 +33,7 @@ func (c *call) split() []part {
 	if len(next) > 0 {
 		parts = append(parts, next)
 	}
-	return parts
+	return parts, len(c.events)
 }
 
 // args returns the command that sends a part.

@@ -23,9 +23,12 @@ const lastNumber = 1<<sequenceBits - 1
 
 var errReply = errors.New("the script gave an answer that nobody understands")
 
-// parseReply reads the answer of the script; see lua/append.lua.
-func parseReply(text string) (reply, error) {
+// parseReply reads the answer of the script to a part of so many events; see lua/append.lua.
+func parseReply(text string, events int) (reply, error) {
 	var r reply
+	if events > 0 {
+		r.stored = make([]relay.Outcome, 0, events)
+	}
 	var before uint64 // entries up to this one were there before
 	for text != "" {
 		if text[0] == '!' {
@@ -35,7 +38,10 @@ func parseReply(text string) (reply, error) {
 		var word string
 		word, text, _ = strings.Cut(text, " ")
 		mark := word[:min(1, len(word))]
-		sequence, ok := parseSequence(strings.TrimLeft(word, "<="))
+		if mark == "<" || mark == "=" {
+			word = word[1:]
+		}
+		sequence, ok := parseSequence(word)
 		if !ok {
 			return reply{}, fmt.Errorf("%w: %q", errReply, word)
 		}

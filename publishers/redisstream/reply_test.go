@@ -26,12 +26,12 @@ func TestParseReply(t *testing.T) {
 		"1-0 !ERR a b":     {stored: []relay.Outcome{stored(1<<20, false)}, failure: "ERR a b"},
 		"<0-0 !WRONGTYPE ": {failure: "WRONGTYPE "},
 	} {
-		got, err := parseReply(text)
+		got, err := parseReply(text, len(want.stored))
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
 	for _, text := range []string{" ", "x", "1", "1-", "-1", "1-0  2-0", "1-0 x !y", "=", "99999999999999999999-0", "1--0"} {
-		_, err := parseReply(text)
+		_, err := parseReply(text, 0)
 		require.ErrorIs(t, err, errReply, text)
 	}
 }
@@ -58,7 +58,7 @@ func TestSequenceKeepsTheOrderOfEntries(t *testing.T) {
 func FuzzParseReply(f *testing.F) {
 	f.Add("<2-5 2-5 =2-6 !x")
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseReply(text)
+		got, err := parseReply(text, 0)
 		if err == nil && len(got.stored) > len(text) {
 			t.Fatal("more outcomes than words")
 		}

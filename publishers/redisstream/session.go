@@ -160,7 +160,7 @@ func (s *session) rehearse(ctx context.Context, primary *redis.Client) error {
 	if err != nil {
 		return err
 	}
-	answer, err := parseReply(text)
+	answer, err := parseReply(text, 0)
 	if err == nil && answer.failure != "" {
 		err = newServerError(answer.failure)
 	}

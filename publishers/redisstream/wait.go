@@ -9,7 +9,7 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// wait is the question, at the end of a round and through the same connection, who has what was sent before it.
+// wait is the question, at the end of a window and through the same connection, who has what was sent before it.
 type wait struct {
 	replicas *redis.IntCmd      // WAIT
 	disks    *redis.IntSliceCmd // WAITAOF
