@@ -48,7 +48,7 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
-	logStart(log, settings)
+	logStart(log, settings, leaveProcessors())
 	d := &daemon{settings: settings, log: log, migrate: migrate}
 	err = within(ctx, longestStop(settings)+stopMargin, d.run)
 	if err == nil {
@@ -57,10 +57,10 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 	return err
 }
 
-func logStart(log *zap.Logger, settings *config.Settings) {
+func logStart(log *zap.Logger, settings *config.Settings, processors int) {
 	b := thisBuild()
 	log.Info("outbox-relay starts", zap.String("version", b.Version), zap.String("commit", b.Commit),
-		zap.Int64("schema", b.Schema), zap.String("config", settings.File), zap.Int("sources", len(settings.Sources())))
+		zap.Int64("schema", b.Schema), zap.String("config", settings.File), zap.Int("sources", len(settings.Sources())), zap.Int("gomaxprocs", processors))
 }
 
 // longestStop returns relay.shutdown_timeout, of several sources the longest.
