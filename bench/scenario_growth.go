@@ -66,6 +66,11 @@ func (l *lab) backlogScenario() scenario {
 		w := newWorkload(events, drainSize, manyKeys)
 		return func(ctx context.Context) (sample, error) { return l.drain(ctx, relayRetaining, w, nil) }
 	}
+	limit := func(events int) func(context.Context) (sample, error) {
+		w := newWorkload(events, drainSize, manyKeys)
+		return func(ctx context.Context) (sample, error) { return l.rawFast(ctx, w) }
+	}
+	rawOf := func(events int) string { return countOf(events) + " events: " + drainLimit }
 	s := scenario{
 		name: "backlog", title: "As the backlog grows", passes: pick(l.o.quick, 3, 1), columns: drainCols,
 		about: "Events of 256 B with 1,000 keys, retention 5 minutes. After others: 200,000 events were published and removed before. Old snapshot: a transaction is " +
@@ -73,6 +78,7 @@ func (l *lab) backlogScenario() scenario {
 		cases: []testCase{
 			{name: "10,000 events", against: backlogOf100k, run: of(10_000)},
 			{name: backlogOf100k, run: of(100_000)},
+			{name: rawOf(100_000), against: backlogOf100k, run: limit(100_000)},
 		},
 	}
 	for _, each := range pick(l.o.quick, afterOthers, afterOthers[:2]) {
@@ -80,18 +86,17 @@ func (l *lab) backlogScenario() scenario {
 			return l.drainAfterOthers(ctx, each)
 		}})
 	}
-	ours, fast := line{label: "relay", points: []point{{10_000, "10,000 events"}, {100_000, backlogOf100k}}}, line{label: "raw fast ingest"}
+	ours := line{label: "relay", points: []point{{10_000, "10,000 events"}, {100_000, backlogOf100k}}}
+	fast := line{label: "raw fast ingest", points: []point{{100_000, rawOf(100_000)}}}
 	if !l.o.quick {
 		for _, each := range []struct {
 			events int
 			needs  time.Duration
 		}{{1_000_000, time.Minute}, {10_000_000, 5 * time.Minute}} {
-			name, raw := countOf(each.events)+" events", countOf(each.events)+" events: raw fast ingest"
+			name, raw := countOf(each.events)+" events", rawOf(each.events)
 			s.cases = append(s.cases,
 				testCase{name: name, against: backlogOf100k, passes: 1, needs: each.needs, run: of(each.events)},
-				testCase{name: raw, against: backlogOf100k, passes: 1, needs: each.needs / 2, run: func(ctx context.Context) (sample, error) {
-					return l.rawFast(ctx, newWorkload(each.events, drainSize, manyKeys))
-				}},
+				testCase{name: raw, against: backlogOf100k, passes: 1, needs: each.needs / 2, run: limit(each.events)},
 			)
 			ours.points, fast.points = append(ours.points, point{float64(each.events), name}), append(fast.points, point{float64(each.events), raw})
 		}
