@@ -42,16 +42,18 @@ type column struct {
 
 // The columns that several scenarios have.
 var (
-	drained   = column{name: "drained", unit: "events/s"}
-	stored    = column{name: "first to last stored", unit: "events/s"}
-	waiting   = column{name: "until the first is stored", unit: "ms"}
-	settling  = column{name: "from the last to all settled", unit: "ms"}
-	ownCPU    = column{name: "CPU", unit: "µs/event", digits: 1}
-	postgres  = column{name: "Postgres CPU", unit: "µs/event", digits: 1}
-	broker    = column{name: "broker CPU", unit: "µs/event", digits: 1}
-	allCPU    = column{name: "all CPU", unit: "µs/event", digits: 1}
-	costs     = []column{ownCPU, postgres, broker, allCPU}
-	drainCols = append([]column{drained, stored, waiting, settling}, costs...)
+	drained  = column{name: "drained", unit: "events/s"}
+	stored   = column{name: "first to last stored", unit: "events/s"}
+	waiting  = column{name: "until the first is stored", unit: "ms"}
+	settling = column{name: "from the last to all settled", unit: "ms"}
+	ownCPU   = column{name: "CPU", unit: "µs/event", digits: 1}
+	postgres = column{name: "Postgres CPU", unit: "µs/event", digits: 1}
+	broker   = column{name: "broker CPU", unit: "µs/event", digits: 1}
+	allCPU   = column{name: "all CPU", unit: "µs/event", digits: 1}
+	// brokerWait is for how long threads of the broker had work and waited for a core.
+	brokerWait = column{name: "broker waits for a core", unit: "µs/event", digits: 1}
+	costs      = []column{ownCPU, postgres, broker, allCPU, brokerWait}
+	drainCols  = append([]column{drained, stored, waiting, settling}, costs...)
 )
 
 // sample is what a case measured in one pass, by the name of the column.

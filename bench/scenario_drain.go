@@ -8,7 +8,7 @@ const drainSize = 256
 // drainScenario compares the drain of a backlog with the limits of this machine, and with others that do the same job.
 func (l *lab) drainScenario() scenario {
 	events := pick(l.o.quick, 300_000, 100_000)
-	slow := pick(l.o.quick, 100_000, 10_000) // for those that would take minutes
+	slow := pick(l.o.quick, 50_000, 10_000) // for those that would take minutes
 	all, few := newWorkload(events, drainSize, manyKeys), newWorkload(slow, drainSize, manyKeys)
 	s := scenario{
 		name: "drain", title: "Drain of a backlog", passes: pick(l.o.quick, 5, 2), columns: drainCols,

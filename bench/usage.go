@@ -11,7 +11,7 @@ import (
 // missing.
 type usage map[string]time.Duration
 
-// usageOf reads what a process, Postgres and a broker have used.
+// usageOf reads what a process, Postgres and a broker have used, and for how long the broker's threads had work and no core.
 func (l *lab) usageOf(pid, brokerPID int) usage {
 	u := usage{}
 	if used, err := processTime(pid); err == nil {
@@ -25,21 +25,29 @@ func (l *lab) usageOf(pid, brokerPID int) usage {
 			u[column] = used
 		}
 	}
+	if waited, err := treeWait(brokerPID); err == nil {
+		u[brokerWait.name] = waited
+	}
 	return u
 }
 
-// perEvent returns what each party has used since before, in microseconds an event, and their sum.
+// perEvent returns what each party has used since before, in microseconds an event, and the sum if all are known.
 func (u usage) perEvent(before usage, events int) sample {
-	s, sum := sample{}, 0.0
+	s := sample{}
 	for name, used := range u {
 		if earlier, ok := before[name]; ok {
 			s[name] = float64((used - earlier).Nanoseconds()) / 1e3 / float64(events)
-			sum += s[name]
 		}
 	}
-	if len(s) == len(costs)-1 {
-		s[allCPU.name] = sum
+	sum := 0.0
+	for _, party := range []column{ownCPU, postgres, broker} {
+		cost, ok := s[party.name]
+		if !ok {
+			return s
+		}
+		sum += cost
 	}
+	s[allCPU.name] = sum
 	return s
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,41 @@ func treeTime(root int) (time.Duration, error) {
 	}
 	if total == 0 {
 		return 0, fmt.Errorf("there is no process %d; was the server restarted?", root)
+	}
+	return total, nil
+}
+
+// treeWait returns for how long the threads of a server had work and no core: what /proc/PID/task/*/schedstat says, see sched-stats.rst
+// of the kernel. Threads that have ended are not counted.
+func treeWait(root int) (time.Duration, error) {
+	parents, err := parentsOfAll()
+	if err != nil {
+		return 0, err
+	}
+	var total time.Duration
+	for pid := range parents {
+		if !below(pid, root, parents) {
+			continue
+		}
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if err != nil {
+			return 0, err
+		}
+		for _, name := range threads {
+			text, err := os.ReadFile(name)
+			fields := strings.Fields(string(text))
+			if err != nil || len(fields) < 2 {
+				continue // it has just ended
+			}
+			waited, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read %s: %w", name, err)
+			}
+			total += time.Duration(waited)
+		}
+	}
+	if total == 0 {
+		return 0, fmt.Errorf("the kernel tells nothing of the threads of process %d", root)
 	}
 	return total, nil
 }

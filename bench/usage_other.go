@@ -12,6 +12,7 @@ var errNoProc = errors.New("the CPU time and memory of other processes are only 
 
 func processTime(int) (time.Duration, error) { return 0, errNoProc }
 func treeTime(int) (time.Duration, error)    { return 0, errNoProc }
+func treeWait(int) (time.Duration, error)    { return 0, errNoProc }
 func machineTime() (time.Duration, error)    { return 0, errNoProc }
 func peakMemory(int) (int64, error)          { return 0, errNoProc }
 func connections(int, int) (int, error)      { return 0, errNoProc }

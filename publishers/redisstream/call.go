@@ -110,7 +110,7 @@ func (c *call) collect(w *window) (replies []reply, refusal *serverError, err er
 	return replies, refusal, err
 }
 
-// lost returns why a round has not all its answers, or nil if each command has one, which may be a refusal.
+// lost returns why a window has not all its answers, or nil if each command has one, which may be a refusal.
 func lost(err error, sent []*redis.StringCmd, wait wait) error {
 	if err == nil {
 		return nil
