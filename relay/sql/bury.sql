@@ -7,7 +7,8 @@ with doomed as (
 ), removed as (
     delete from outbox.events as event
     using doomed
-    where event.id = doomed.id
+    where event.id = any ($1::bigint[]) -- so that the planner does not read the whole table for the join
+      and event.id = doomed.id
       and event.event_id = doomed.event_id
     returning event.*, doomed.reason, doomed.error, doomed.attempts, doomed.first_failed_at, doomed.last_failed_at
 ), held as (
