@@ -70,7 +70,7 @@ func (l *lab) backlogScenario() scenario {
 		w := newWorkload(events, drainSize, manyKeys)
 		return func(ctx context.Context) (sample, error) { return l.rawFast(ctx, w) }
 	}
-	rawOf := func(events int) string { return countOf(events) + " events: " + drainLimit }
+	rawOf := func(events int) string { return countOf(events) + " events: raw fast ingest" }
 	s := scenario{
 		name: "backlog", title: "As the backlog grows", passes: pick(l.o.quick, 3, 1), columns: drainCols,
 		about: "Events of 256 B with 1,000 keys, retention 5 minutes. After others: 200,000 events were published and removed before. Old snapshot: a transaction is " +
