@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,43 +24,18 @@ func processTime(pid int) (time.Duration, error) {
 
 // treeTime returns the CPU time that a server has used: its process, those below it, and those that it has seen end.
 func treeTime(root int) (time.Duration, error) {
-	parents, err := parentsOfAll()
-	if err != nil {
-		return 0, err
-	}
-	var total time.Duration
-	for pid := range parents {
-		if !below(pid, root, parents) {
-			continue
-		}
+	return sumOfTree(root, func(pid int) (time.Duration, error) {
 		own, err := processTime(pid)
 		ended, err2 := endedChildren(pid)
-		if err == nil && err2 == nil { // else it has just ended, and counts with its parent
-			total += own + ended
-		}
-	}
-	if total == 0 {
-		return 0, fmt.Errorf("there is no process %d; was the server restarted?", root)
-	}
-	return total, nil
+		return own + ended, errors.Join(err, err2)
+	})
 }
 
 // treeWait returns for how long the threads of a server had work and no core: what /proc/PID/task/*/schedstat says, see sched-stats.rst
 // of the kernel. Threads that have ended are not counted.
 func treeWait(root int) (time.Duration, error) {
-	parents, err := parentsOfAll()
-	if err != nil {
-		return 0, err
-	}
-	var total time.Duration
-	for pid := range parents {
-		if !below(pid, root, parents) {
-			continue
-		}
+	return sumOfTree(root, func(pid int) (total time.Duration, err error) {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		if err != nil {
-			return 0, err
-		}
 		for _, name := range threads {
 			text, err := os.ReadFile(name)
 			fields := strings.Fields(string(text))
@@ -72,9 +48,26 @@ func treeWait(root int) (time.Duration, error) {
 			}
 			total += time.Duration(waited)
 		}
+		return total, err
+	})
+}
+
+// sumOfTree adds up what is known of a process and of those below it. One that has just ended is left out: it counts with its parent.
+func sumOfTree(root int, of func(pid int) (time.Duration, error)) (total time.Duration, err error) {
+	parents, err := parentsOfAll()
+	if err != nil {
+		return 0, err
+	}
+	for pid := range parents {
+		if !below(pid, root, parents) {
+			continue
+		}
+		if each, err := of(pid); err == nil {
+			total += each
+		}
 	}
 	if total == 0 {
-		return 0, fmt.Errorf("the kernel tells nothing of the threads of process %d", root)
+		return 0, fmt.Errorf("nothing is known of a process %d; was the server restarted?", root)
 	}
 	return total, nil
 }
