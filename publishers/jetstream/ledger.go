@@ -81,6 +81,10 @@ func removesAnywhere(cfg jsapi.StreamConfig) bool {
 const (
 	// scanPatience is how long a scan waits for the next message before it takes the stream for unavailable.
 	scanPatience = 10 * time.Second
+	// scanTurn is how long a scan leaves the library alone with waiting. The library asks the server for more only when it is called,
+	// and does not while it has yet to note that its last request is on its way (nats.go 1.55, pullSubscription.checkPending). Who
+	// has taken everything of that request by then would wait for messages that nobody has asked for.
+	scanTurn = 100 * time.Millisecond
 	// scanLinger is how long the server keeps the consumer of a scan that died.
 	scanLinger = 30 * time.Second
 )
@@ -161,6 +165,7 @@ func (s *session) openScan(ctx context.Context, stream jsapi.Stream, scan relay.
 		DeliverPolicy:     jsapi.DeliverByStartSequencePolicy,
 		OptStartSeq:       max(scan.First, 1),
 		InactiveThreshold: scanLinger,
+		MaxResetAttempts:  1, // without a limit, one whose stream is gone is tried for ever
 	}
 	if !scan.Since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jsapi.DeliverByStartTimePolicy, 0, &scan.Since
@@ -183,8 +188,18 @@ func pullOf(scan relay.Scan) int {
 	return 8192
 }
 
+// next waits in turns for the next message.
 func next(ctx context.Context, messages jsapi.MessagesContext) (jsapi.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, scanPatience)
+	for patience := scanPatience; ; patience -= scanTurn {
+		msg, err := nextInTurn(ctx, messages)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || patience <= scanTurn {
+			return msg, err
+		}
+	}
+}
+
+func nextInTurn(ctx context.Context, messages jsapi.MessagesContext) (jsapi.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, scanTurn)
 	defer cancel()
 	return messages.Next(jsapi.NextContext(ctx))
 }

@@ -1,6 +1,9 @@
 package jetstream
 
 import (
+	"context"
+	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,4 +136,55 @@ func TestScanLeavesNoConsumer(t *testing.T) {
 	stream, err := s.admin().Stream(t.Context(), cfg.StreamName)
 	require.NoError(t, err)
 	require.Zero(t, stream.CachedInfo().State.Consumers)
+}
+
+// A server that comes back without the stream while it is read ends the scan.
+func TestScanEndsWithTheStream(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	cfg := configFor(t, s.url())
+	cfg.CreateStream = false
+	_, err := s.admin().CreateStream(t.Context(), cfg.stream(true))
+	require.NoError(t, err)
+	p, _ := connect(t, cfg)
+	eventually(t, p, testEvents(cfg, 1000, 3))
+	gone := func() {
+		require.NoError(t, s.admin().DeleteStream(t.Context(), cfg.StreamName))
+		s.stop()
+		s.start()
+	}
+	var once sync.Once
+	err = p.Scan(t.Context(), relay.Scan{First: 1, Last: 1000, Payloads: true}, func(relay.StoredEvent) error {
+		once.Do(gone)
+		return nil
+	})
+	require.ErrorContains(t, err, "stream not found")
+}
+
+// stalled is an iterator that has nothing in its first turns.
+type stalled struct {
+	jsapi.MessagesContext
+	turns int
+}
+
+func (s *stalled) Next(...jsapi.NextOpt) (jsapi.Msg, error) {
+	if s.turns--; s.turns >= 0 {
+		return nil, context.DeadlineExceeded
+	}
+	return nil, nil
+}
+
+// The library may have to be called again to ask the server for more. A broker that is silent is given up nevertheless.
+func TestAScanThatStallsIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	_, err := next(t.Context(), &stalled{turns: 1})
+	require.NoError(t, err)
+	_, err = next(t.Context(), &stalled{turns: math.MaxInt})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	silent := &stalled{turns: math.MaxInt}
+	_, err = next(ctx, silent)
+	require.Error(t, err)
+	require.Equal(t, math.MaxInt-1, silent.turns, "it was asked once")
 }
