@@ -14,7 +14,7 @@ func (l *lab) redisScenario() scenario {
 	events := pick(l.o.quick, 200_000, 50_000)
 	w := newWorkload(events, drainSize, manyKeys)
 	s := scenario{
-		name: "redis", title: "Drain of a backlog to Redis", passes: pick(l.o.quick, 7, 2), columns: append([]column{drained}, costs...),
+		name: "redis", title: "Drain of a backlog to Redis", passes: pick(l.o.quick, 11, 2), columns: append([]column{drained}, costs...),
 		about: countOf(events) + " events of 256 B with 1,000 keys. Raw: the same events by the same script from a bare client, out of nothing or read from the table. Redis writes its append-only file " +
 			"once a second. Before 8.6 (XADD IDMP) the script itself remembers the ids.",
 	}
@@ -25,7 +25,7 @@ func (l *lab) redisScenario() scenario {
 			testCase{name: redisCase("relay, retention 5 minutes", server), against: limit, run: func(ctx context.Context) (sample, error) {
 				return l.drainToRedis(ctx, server, w)
 			}},
-			testCase{name: redisCase("raw, rows of the table", server), against: limit, run: func(ctx context.Context) (sample, error) {
+			testCase{name: redisCase("raw, rows of the table", server), against: limit, passes: 5, run: func(ctx context.Context) (sample, error) {
 				return l.rawRedisRows(ctx, server, w)
 			}},
 		)

@@ -49,6 +49,9 @@ func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writ
 	}
 	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
 	logStart(log, settings, leaveProcessors())
+	if err := giveWay(); err != nil {
+		log.Info("the relay may interrupt what runs beside it; it works nevertheless", zap.Error(err))
+	}
 	d := &daemon{settings: settings, log: log, migrate: migrate}
 	err = within(ctx, longestStop(settings)+stopMargin, d.run)
 	if err == nil {
