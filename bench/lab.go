@@ -123,6 +123,31 @@ func (l *lab) close() {
 
 // freshStream makes the stream anew, empty, as the relay makes it.
 func (l *lab) freshStream(ctx context.Context) (natsjs.Stream, error) {
+	for began := time.Now(); ; {
+		stream, err := l.newStream(ctx)
+		if err != nil {
+			return nil, err
+		}
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look at the stream: %w", err)
+		}
+		switch {
+		case info.State.Msgs == 0:
+			return stream, nil
+		case time.Since(began) > removeTimeout:
+			return nil, fmt.Errorf("a new stream holds %d events of a removed one for %s", info.State.Msgs, removeTimeout)
+		case !sleep(ctx, time.Second):
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// removeTimeout is how long a server may take to remove the files of a stream. Meanwhile another stream of the same name is not really removed:
+// a third one begins with its events (nats-server 2.15.2).
+const removeTimeout = 2 * time.Minute
+
+func (l *lab) newStream(ctx context.Context) (natsjs.Stream, error) {
 	if err := l.js.DeleteStream(ctx, streamName); err != nil && !errors.Is(err, natsjs.ErrStreamNotFound) {
 		return nil, fmt.Errorf("remove the stream: %w", err)
 	}

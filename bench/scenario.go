@@ -26,7 +26,7 @@ type scenario struct {
 type testCase struct {
 	name string
 	run  func(context.Context) (sample, error)
-	// passes is the most that it takes part in; 0 means all.
+	// passes is in how many it takes part, the last ones; 0 means all.
 	passes int
 	// needs is how long one pass takes that is only begun if there is so much time left.
 	needs time.Duration
@@ -62,23 +62,19 @@ type sample map[string]float64
 // measure runs the passes. A case that fails is noted and does not hold up the others.
 func (s *scenario) measure(ctx context.Context, r *results, until time.Time, log io.Writer) {
 	for pass := range s.passes {
-		again := time.Duration(0) // what the cases took that take part in the next pass too
+		began := time.Now()
 		for i := range s.cases {
 			c := &s.cases[i]
-			if ctx.Err() != nil || c.passes > 0 && pass >= c.passes {
+			if ctx.Err() != nil || c.passes > 0 && pass < s.passes-c.passes {
 				continue
 			}
 			if time.Now().Add(c.needs).After(until) {
 				fmt.Fprintf(log, "%s: no time is left for pass %d of %q\n", s.name, pass+1, c.name)
 				continue
 			}
-			began := time.Now()
 			s.measureCase(ctx, c, pass, r, log)
-			if c.passes == 0 || pass+1 < c.passes {
-				again += time.Since(began)
-			}
 		}
-		if pass+1 < s.passes && time.Now().Add(again).After(until) {
+		if pass+1 < s.passes && time.Now().Add(time.Since(began)).After(until) {
 			fmt.Fprintf(log, "%s: no time is left for more than %d of %d passes\n", s.name, pass+1, s.passes)
 			return
 		}

@@ -59,8 +59,8 @@ const (
 	backlogOf10M  = "10,000,000 events"
 )
 
-// backlogScenario measures the drain of small and of large backlogs, and of one whose dead rows cannot be removed. The largest comes last,
-// once, if there is time for it.
+// backlogScenario measures the drain of small and of large backlogs, and of one whose dead rows cannot be removed. The largest come last,
+// once, if there is time for them.
 func (l *lab) backlogScenario() scenario {
 	of := func(events int) func(context.Context) (sample, error) {
 		w := newWorkload(events, drainSize, manyKeys)

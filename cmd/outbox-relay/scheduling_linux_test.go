@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strconv"
@@ -25,7 +26,7 @@ func TestEveryThreadGivesWay(t *testing.T) {
 		id, err := strconv.Atoi(each.Name())
 		require.NoError(t, err)
 		attr, err := unix.SchedGetAttr(id, 0)
-		if err == unix.ESRCH {
+		if errors.Is(err, unix.ESRCH) {
 			continue // it has ended
 		}
 		require.NoError(t, err)
