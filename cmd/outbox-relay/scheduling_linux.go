@@ -13,26 +13,36 @@ import (
 // game, of its database or of its broker, which would lose its processor in the midst of the work that the relay waits for. Its share
 // of a processor stays the same, and one that is idle takes it up at once. A policy that somebody has chosen stands. It needs no privilege.
 func giveWay() error {
-	// A thread has the policy of the one that made it. So the last pass finds nothing to change.
-	for again := true; again; {
-		threads, err := os.ReadDir("/proc/self/task")
+	const passes = 10 // a thread has the policy of the one that made it, so that the second finds nothing to change, as a rule
+	for range passes {
+		changed, err := giveWayEverywhere()
 		if err != nil {
-			return fmt.Errorf("list the threads: %w", err)
+			return fmt.Errorf("set the scheduling policy: %w", err)
 		}
-		again = false
-		for _, each := range threads {
-			id, err := strconv.Atoi(each.Name())
-			if err != nil {
-				return fmt.Errorf("list the threads: %w", err)
-			}
-			changed, err := giveWayIn(id)
-			if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
-				return fmt.Errorf("set the scheduling policy: %w", err)
-			}
-			again = again || changed
+		if !changed {
+			return nil
 		}
 	}
-	return nil
+	return errors.New("set the scheduling policy: the system does not keep it")
+}
+
+func giveWayEverywhere() (changed bool, err error) {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return false, err
+	}
+	for _, each := range threads {
+		id, err := strconv.Atoi(each.Name())
+		if err != nil {
+			return false, err
+		}
+		set, err := giveWayIn(id)
+		if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
+			return false, err
+		}
+		changed = changed || set
+	}
+	return changed, nil
 }
 
 func giveWayIn(thread int) (changed bool, err error) {
