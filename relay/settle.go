@@ -16,6 +16,8 @@ const (
 	// commits while few events come, and costs nothing but a longer look into the stream after a crash. An event that is published
 	// beside such a statement, which takes most of a millisecond, is late by as much: few enough are, so that the 99th percentile is not.
 	settleLinger = 250 * time.Millisecond
+	// settlePause ends that wait when nothing more comes: the end of a backlog is settled soon.
+	settlePause = 50 * time.Millisecond
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
 	receiptSpan = 10 * time.Second
 )
@@ -58,11 +60,11 @@ func (s *settler) run(ctx context.Context, in <-chan settlement) error {
 // takeMore adds what comes until it is time to settle again, so that many small batches become one transaction. The end of in
 // ends the wait.
 func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
-	wait := time.Until(s.settled.Add(settleLinger))
+	wait := func() time.Duration { return min(settlePause, time.Until(s.settled.Add(settleLinger))) }
 	if s.busy {
-		wait = 0
+		wait = func() time.Duration { return 0 }
 	}
-	linger := time.NewTimer(wait)
+	linger := time.NewTimer(wait())
 	defer linger.Stop()
 	over := false
 	for !over && len(s.stored) < settleEvents {
@@ -75,6 +77,7 @@ func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
 		select {
 		case next, open := <-in:
 			over = !s.takeNext(ctx, next, open)
+			linger.Reset(wait())
 		case <-linger.C:
 			over = true
 		case <-ctx.Done():

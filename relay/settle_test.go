@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -107,4 +108,35 @@ func TestSettlingWaitsForCompany(t *testing.T) {
 	require.NoError(t, <-done)
 	require.Len(t, b.settled, 20)
 	require.LessOrEqual(t, len(b.news), 5, "not a statement each")
+}
+
+// TestSettlingKeepsItsPace is that of a trickle, and of what comes after a pause.
+func TestSettlingKeepsItsPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		began := time.Now()
+		var settled []time.Duration
+		var events []int
+		b.settler.write = func(_ context.Context, news acknowledged) error {
+			settled, events = append(settled, time.Since(began)), append(events, len(news.events))
+			return nil
+		}
+		in := make(chan settlement)
+		done := make(chan error, 1)
+		go func() { done <- b.settler.run(t.Context(), in) }()
+		publish := func() { in <- settlement{stored: identities(1), from: newFlight([]Event{event(1, "")})} }
+		for range 40 {
+			publish()
+			<-time.After(21 * time.Millisecond)
+		}
+		<-time.After(time.Minute)
+		publish()
+		<-time.After(time.Minute)
+		close(in)
+		require.NoError(t, <-done)
+		ms := time.Millisecond
+		require.Equal(t, []time.Duration{0, 250 * ms, 500 * ms, 750 * ms, 819*ms + settlePause, 840*ms + time.Minute}, settled,
+			"the first at once, then four a second, the last after a pause, and at once again after a quiet minute")
+		require.Equal(t, []int{1, 11, 12, 12, 4, 1}, events)
+	})
 }
