@@ -12,11 +12,11 @@ import (
 const (
 	// settleEvents is the most events of one settling statement, roughly.
 	settleEvents = 8192
-	// settleLinger is the least time between two settling statements, unless there is or was much to settle. It saves most of the
-	// commits while few events come, and costs nothing but a longer look into the stream after a crash. An event that is published
-	// beside such a statement, which takes most of a millisecond, is late by as much: few enough are, so that the 99th percentile is not.
+	// settleLinger is the time between two settling statements while few events come one after the other. It saves most of the
+	// commits, and costs nothing but a longer look into the stream after a crash. An event that is published beside such a
+	// statement, which takes most of a millisecond, is late by as much: hence so few of them.
 	settleLinger = 250 * time.Millisecond
-	// settlePause ends that wait when nothing more comes: the end of a backlog is settled soon.
+	// settlePause ends that time early when nothing more comes: the end of a backlog is settled soon.
 	settlePause = 50 * time.Millisecond
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
 	receiptSpan = 10 * time.Second
@@ -60,9 +60,11 @@ func (s *settler) run(ctx context.Context, in <-chan settlement) error {
 // takeMore adds what comes until it is time to settle again, so that many small batches become one transaction. The end of in
 // ends the wait.
 func (s *settler) takeMore(ctx context.Context, in <-chan settlement) {
-	wait := func() time.Duration { return min(settlePause, time.Until(s.settled.Add(settleLinger))) }
-	if s.busy {
-		wait = func() time.Duration { return 0 }
+	wait := func() time.Duration {
+		if s.busy {
+			return 0
+		}
+		return min(settlePause, time.Until(s.settled.Add(settleLinger)))
 	}
 	linger := time.NewTimer(wait())
 	defer linger.Stop()

@@ -112,6 +112,7 @@ func TestSettlingWaitsForCompany(t *testing.T) {
 
 // TestSettlingKeepsItsPace is that of a trickle, and of what comes after a pause.
 func TestSettlingKeepsItsPace(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		began := time.Now()
