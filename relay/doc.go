@@ -60,8 +60,9 @@
 //     split, two relays lead for a moment, see below.
 //   - A process that is paused (SIGSTOP, a host that sleeps) finds the fence behind it when it wakes. A virtual machine whose clocks
 //     all stand still while the world goes on does not see that, and is the case of two leaders.
-//   - Between the look at the fence and the system taking the bytes lies less than the tenth, unless the process is paused right there; and
-//     what the system has taken by then reaches the broker within the tenth, or is dropped by its duplicate window.
+//   - Between the look at the fence and the system taking the bytes lies less than the tenth, unless the process is paused right there, in
+//     some ten nanoseconds of each write; and what the system has taken by then reaches the broker within the tenth. What comes later all
+//     the same is dropped by the broker's duplicate window, unless the pause was longer than that too.
 //
 // Two leaders for a moment do no harm: both publish the same events with the same ids in the same order, so the broker keeps the first of
 // each. What a leader without its lease asks of Postgres is refused there: every statement that changes something names the term

@@ -29,6 +29,14 @@ func (f *fence) shut() { f.until.Store(0) }
 // left returns for how long this relay may publish if nothing is renewed; 0 or less if it may not.
 func (f *fence) left() time.Duration { return time.Duration(f.until.Load()) - sinceBoot() }
 
+// open reports whether this relay may publish. A process is stopped where a system call returns, as a rule, and [sinceBoot] is one, so that
+// it would go on with an answer from before its pause. [time.Now] is none: it has the last word, and stands still only where the host sleeps.
+func (f *fence) open() bool {
+	began := time.Now()
+	left := f.left()
+	return left > 0 && time.Since(began) < left
+}
+
 // guard returns a context for Publish that [MaySend] knows.
 func (f *fence) guard(ctx context.Context) context.Context {
 	return context.WithValue(ctx, fenceKey{}, f)
@@ -44,7 +52,7 @@ func MaySend(ctx context.Context) bool {
 		return false
 	}
 	f, ok := ctx.Value(fenceKey{}).(*fence)
-	return !ok || f.left() > 0
+	return !ok || f.open()
 }
 
 // awaitFence waits until a Publish with the context publishing may begin, and reports false if ctx ends first.
