@@ -27,7 +27,8 @@ type dialer struct {
 
 // conn forgets itself when it is closed.
 type conn struct {
-	fence.Conn
+	net.Conn
+	fence  *fence.Conn // below the encryption, which would hold back a part that waits
 	dialer *dialer
 }
 
@@ -64,13 +65,15 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	secure, err := d.encrypt(ctx, raw, address)
+	fenced := &fence.Conn{Conn: raw}
+	opened, err := d.encrypt(ctx, fenced, address)
 	if err != nil {
 		_ = raw.Close()
 		return nil, &dialError{err}
 	}
-	c := d.keep(secure)
-	if system, ok := secure.(syscall.Conn); ok {
+	c := &conn{Conn: opened, fence: fenced, dialer: d}
+	d.keep(c)
+	if system, ok := raw.(syscall.Conn); ok && !d.tls.used() {
 		return plainConn{c, system}, nil
 	}
 	return c, nil
@@ -88,18 +91,16 @@ func (d *dialer) encrypt(ctx context.Context, raw net.Conn, address string) (net
 	return secure, secure.HandshakeContext(ctx)
 }
 
-func (d *dialer) keep(opened net.Conn) *conn {
-	c := &conn{Conn: fence.Conn{Conn: opened}, dialer: d}
+func (d *dialer) keep(c *conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.under != nil {
-		c.Begin(d.under)
+		c.fence.Begin(d.under)
 	}
 	if d.conns == nil {
 		d.conns = map[*conn]struct{}{}
 	}
 	d.conns[c] = struct{}{}
-	return c
 }
 
 // begin says that a Publish with this context is under way: from now on every connection may have bytes of it.
@@ -108,7 +109,7 @@ func (d *dialer) begin(ctx context.Context) {
 	defer d.mu.Unlock()
 	d.under = ctx
 	for c := range d.conns {
-		c.Begin(ctx)
+		c.fence.Begin(ctx)
 	}
 }
 
@@ -118,7 +119,7 @@ func (d *dialer) end() {
 	defer d.mu.Unlock()
 	d.under = nil
 	for c := range d.conns {
-		c.End()
+		c.fence.End()
 	}
 }
 

@@ -1,12 +1,15 @@
 package redisstream
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -14,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
@@ -151,4 +155,45 @@ func TestTLSThatTheServerDoesNotHave(t *testing.T) {
 	cfg.TLS.Enabled = true
 	p, _ := newPublisher(t, cfg)
 	require.Contains(t, []string{"misconfigured", "unavailable"}, kind(p.Connect(t.Context())), "it depends on how the server hangs up")
+}
+
+// TestTLSHoldsBackWhatWaits lets the lead end while a write waits for a server that reads nothing.
+func TestTLSHoldsBackWhatWaits(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	pair, err := tls.X509KeyPair(ca.issue("127.0.0.1"))
+	require.NoError(t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		far, err := listener.Accept()
+		if assert.NoError(t, err) {
+			assert.NoError(t, far.(*tls.Conn).HandshakeContext(t.Context()))
+		}
+		accepted <- far
+	}()
+	d := &dialer{timeout: 10 * time.Second, tls: TLS{CAFile: ca.file}, ctx: t.Context()}
+	near, err := d.dial(t.Context(), "tcp", listener.Addr().String())
+	require.NoError(t, err)
+	far := <-accepted
+	require.NotNil(t, far)
+
+	ctx, end := context.WithCancel(t.Context())
+	d.begin(ctx)
+	const much = 64 << 20 // more than the system buffers
+	sent := make(chan int, 1)
+	go func() {
+		n, _ := near.Write(make([]byte, much))
+		_ = near.Close() // it is broken, or has done what it must not
+		sent <- n
+	}()
+	_, err = io.ReadFull(far, make([]byte, 1))
+	require.NoError(t, err)
+	end()
+	received, _ := io.Copy(io.Discard, far) // ends with the connection
+	require.Less(t, <-sent, much)
+	require.Less(t, received, int64(much-1))
+	_ = far.Close() // it is broken
 }
