@@ -127,13 +127,15 @@ func (s stream) read(t testing.TB) []natsjs.Msg {
 	defer nc.Close()
 	js, err := natsjs.New(nc)
 	require.NoError(t, err)
-	// A consumer of a cluster whose leaders have just changed may stay silent for ever; another one does not.
-	for attempt := 1; ; attempt++ {
+	// A cluster whose leaders have just changed may refuse for a moment, and a consumer of it stay silent for ever; another one does not.
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
 		all, err := readAll(t.Context(), js, s.name)
-		if err == nil || attempt == 4 {
+		if err == nil || time.Now().After(deadline) {
 			require.NoError(t, err)
 			return all
 		}
+		<-time.After(50 * time.Millisecond)
 	}
 }
 
