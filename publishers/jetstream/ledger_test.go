@@ -148,10 +148,14 @@ func TestScanEndsWithTheStream(t *testing.T) {
 	require.NoError(t, err)
 	p, _ := connect(t, cfg)
 	eventually(t, p, testEvents(cfg, 1000, 3))
+	l, err := p.ready(t.Context())
+	require.NoError(t, err)
 	gone := func() {
 		require.NoError(t, s.admin().DeleteStream(t.Context(), cfg.StreamName))
 		s.stop()
 		s.start()
+		// Before that the library's question would not leave the client.
+		require.Eventually(t, func() bool { return l.nc.Stats().Reconnects > 0 && l.nc.IsConnected() }, 30*time.Second, time.Millisecond)
 	}
 	var once sync.Once
 	err = p.Scan(t.Context(), relay.Scan{First: 1, Last: 1000, Payloads: true}, func(relay.StoredEvent) error {
