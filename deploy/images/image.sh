@@ -94,7 +94,7 @@ default_version() {
 full_version() {
 	case $1/$2 in
 	nats/2.15) (cd "$here" && go list -m -f '{{slice .Version 1}}' github.com/nats-io/nats-server/v2) ;;
-	nats/2.10) printf '2.10.27\n' ;;
+	nats/2.10) printf '2.10.29\n' ;;
 	*) printf '%s\n' "$2" ;;
 	esac
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,48 +24,88 @@ type NATSCluster struct {
 	Nodes []*Server
 }
 
+const (
+	// clusterPatience is how long a cluster may take from the start of its nodes until it works. Most take two seconds.
+	clusterPatience = 30 * time.Second
+	// clusterTries bounds how often a cluster is started anew. About one in thirty of 2.10 servers that start together never works:
+	// between two of them the interest in a reply is lost while duplicate routes are closed, so that a vote does not arrive, ever.
+	clusterTries = 4
+)
+
 // StartNATSCluster starts a cluster of a version, see [NATSOptions], and waits until it stores streams with as many replicas as it
 // has nodes.
 func StartNATSCluster(tb testing.TB, nodes int, version string) *NATSCluster {
 	tb.Helper()
 	networkName := startNetwork(tb)
+	var failed error
+	for range clusterTries {
+		cluster, err := startCluster(tb.Context(), networkName, nodes, version)
+		if err == nil {
+			for _, node := range cluster.Nodes {
+				node.own(tb)
+			}
+			return cluster
+		}
+		failed = errors.Join(failed, err)
+	}
+	tb.Fatal(failed)
+	return nil
+}
+
+// startCluster starts a cluster that works, or leaves nothing behind.
+func startCluster(ctx context.Context, networkName string, nodes int, version string) (*NATSCluster, error) {
 	cluster := &NATSCluster{Nodes: make([]*Server, nodes)}
 	var starting errgroup.Group
 	for i := range nodes {
 		starting.Go(func() (err error) {
-			cluster.Nodes[i], err = nodeRecipe(networkName, version, i, nodes).start(tb.Context())
+			cluster.Nodes[i], err = nodeRecipe(networkName, version, i, nodes).start(ctx)
 			return err
 		})
 	}
 	err := starting.Wait()
-	urls := cluster.own(tb)
-	if err != nil {
-		tb.Fatal(err)
+	if err == nil {
+		cluster.URL = strings.Join(cluster.urls(), ",")
+		err = cluster.await(ctx, clusterPatience)
 	}
-	cluster.URL = strings.Join(urls, ",")
-	cluster.Await(tb)
-	return cluster
+	if err != nil {
+		return nil, errors.Join(err, cluster.remove())
+	}
+	return cluster, nil
 }
 
-// own ties the nodes that did start to the test, and returns their URLs.
-func (c *NATSCluster) own(tb testing.TB) (urls []string) {
-	for _, node := range c.Nodes {
-		if node != nil {
-			urls = append(urls, node.own(tb).URL)
-		}
+func (c *NATSCluster) urls() []string {
+	urls := make([]string, len(c.Nodes))
+	for i, node := range c.Nodes {
+		urls[i] = node.URL
 	}
 	return urls
+}
+
+// remove removes the nodes that did start.
+func (c *NATSCluster) remove() (err error) {
+	for _, node := range c.Nodes {
+		if node != nil {
+			err = errors.Join(err, node.remove())
+		}
+	}
+	return err
 }
 
 // Await waits until the cluster creates a stream with a replica on every node.
 func (c *NATSCluster) Await(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
-	defer cancel()
-	err := poll(ctx, c.probe)
-	if err != nil {
-		tb.Fatalf("the NATS cluster does not work: %v", err)
+	if err := c.await(tb.Context(), startTimeout); err != nil {
+		tb.Fatal(err)
 	}
+}
+
+func (c *NATSCluster) await(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := poll(ctx, c.probe); err != nil {
+		return fmt.Errorf("the NATS cluster does not work: %w", err)
+	}
+	return nil
 }
 
 // probe creates a stream with all replicas and deletes it again.
