@@ -67,6 +67,11 @@ type StreamState struct {
 	MaxAge time.Duration
 	// DuplicateWindow is how long the stream recognises an event that it has stored.
 	DuplicateWindow time.Duration
+	// Leader names the server that described the stream, where several keep it; it is empty otherwise.
+	Leader string
+	// CatchUp is for how long a server that has just become the leader may name an older Last than the stream has reached; 0 means never.
+	// Until then the relay does not take that for a loss.
+	CatchUp time.Duration
 }
 
 // Continues reports whether a stream can have become what it is now by going on from an earlier state. If it cannot, it has lost

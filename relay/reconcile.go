@@ -15,10 +15,8 @@ const (
 	scanChunk = settleEvents
 	// clockMargin is how far the clocks of the database and of the broker may be apart.
 	clockMargin = 10 * time.Minute
-	// lossPatience is for how long a stream is looked at again, every lossPause, that has lost its end. A server that has just become the leader
-	// of a replicated stream may not have applied yet what the servers have agreed on: after that time it has.
-	lossPatience = 2 * time.Second
-	lossPause    = 200 * time.Millisecond
+	// lossPause is after how long a stream is looked at again that seems to have lost its end.
+	lossPause = 200 * time.Millisecond
 )
 
 // errAgain ends the work of one database session so that the next begins, which looks at the broker and reads the table anew.
@@ -69,16 +67,25 @@ func (r reconciler) run(ctx context.Context) (place, StreamState, error) {
 	return at, state, nil
 }
 
-// lookAgain returns the stream's state, once it goes on from what is known of it or has had its time.
+// lookAgain returns the stream's state, once it goes on from what is known of it or the server that leads it has had its time to catch
+// up. A server that has taken the lead meanwhile has all of that time again.
 func (r reconciler) lookAgain(ctx context.Context, state StreamState, known position) (StreamState, error) {
-	for until := time.Now().Add(lossPatience); state.Incarnation == known.incarnation && state.Last < known.last && time.Now().Before(until); {
+	seemsLost := func() bool { return state.Incarnation == known.incarnation && state.Last < known.last }
+	if seemsLost() && state.CatchUp > 0 {
+		r.track.lossSuspected(describeRewind(state, known), state)
+	}
+	for since := time.Now(); seemsLost() && time.Since(since) < state.CatchUp; {
 		if !pause(ctx, lossPause) {
 			return state, context.Cause(ctx)
 		}
-		var err error
-		if state, err = r.ledger.Inspect(ctx); err != nil {
+		now, err := r.ledger.Inspect(ctx)
+		if err != nil {
 			return state, err
 		}
+		if now.Leader != state.Leader {
+			since = time.Now()
+		}
+		state = now
 	}
 	return state, nil
 }

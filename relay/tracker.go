@@ -349,6 +349,12 @@ func (t *tracker) lookedUp(read, found int64, took time.Duration) {
 		zap.Duration("took", took))
 }
 
+// lossSuspected notes that a server describes an older stream than there was, which may have to catch up.
+func (t *tracker) lossSuspected(cause string, state StreamState) {
+	t.log.Warn("the stream seems to have lost acknowledged events; its leader has time to catch up before that is believed",
+		zap.String("cause", cause), zap.String("leader", state.Leader), zap.Duration("time", state.CatchUp))
+}
+
 // healed notes that lost events are published again.
 func (t *tracker) healed(cause string, again, survived int64, took time.Duration) {
 	t.lost(Loss{Cause: cause, Healed: true, Events: again})

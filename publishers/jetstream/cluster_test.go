@@ -169,6 +169,25 @@ func TestLeadersChange(t *testing.T) {
 	}
 }
 
+// Only where other servers could know more does the one that describes the stream have time to catch up.
+func TestLeadersHaveTimeToCatchUp(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	cfg := clusterConfig(t, c)
+	c.stream(t, cfg, true)
+	p, _ := connect(t, cfg)
+	state, err := p.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, []string{"n0", "n1", "n2"}, state.Leader)
+	require.Equal(t, catchUp, state.CatchUp)
+
+	alone, _ := connect(t, configFor(t, startServer(t, "").url()))
+	state, err = alone.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, state.Leader)
+	require.Zero(t, state.CatchUp)
+}
+
 // changeLeaders lets the leader step down a few times, waiting until there is a new one that has stored something, and then
 // stops and starts the leader's server.
 func changeLeaders(t *testing.T, c cluster, js jsapi.JetStream, stream string) {

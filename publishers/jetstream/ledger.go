@@ -36,9 +36,15 @@ func (p *Publisher) Accept(state relay.StreamState) {
 	p.lookAgain.Store(true)
 }
 
+// catchUp is for how long the leader of a replicated stream may describe an older one. A server before 2.11 takes the lead before it has
+// applied what the servers have agreed on, which it does when enough of them answer. Where they do not it gives the lead back, after
+// 10 s of silence that it looks for every 10 s (lostQuorumInterval and lostQuorumCheck in nats-server's raft.go). Newer ones
+// catch up first (aflr there), but the leader may be another server than the one whose version we know.
+const catchUp = 25 * time.Second
+
 // stateOf returns what the relay needs to know of a stream.
 func stateOf(info *jsapi.StreamInfo) relay.StreamState {
-	return relay.StreamState{
+	state := relay.StreamState{
 		Stream:          info.Config.Name,
 		Incarnation:     info.Created.UTC().Format(time.RFC3339Nano),
 		First:           info.State.FirstSeq,
@@ -48,6 +54,10 @@ func stateOf(info *jsapi.StreamInfo) relay.StreamState {
 		MaxAge:          info.Config.MaxAge,
 		DuplicateWindow: info.Config.Duplicates,
 	}
+	if info.Config.Replicas > 1 && info.Cluster != nil {
+		state.Leader, state.CatchUp = info.Cluster.Leader, catchUp
+	}
+	return state
 }
 
 // expires says which setting of a stream may have removed its first events. A limit of size removes only while it is reached; what
