@@ -32,24 +32,24 @@ const (
 	clusterTries = 4
 )
 
+var errClusterStuck = errors.New("the NATS cluster does not work")
+
 // StartNATSCluster starts a cluster of a version, see [NATSOptions], and waits until it stores streams with as many replicas as it
 // has nodes.
 func StartNATSCluster(tb testing.TB, nodes int, version string) *NATSCluster {
 	tb.Helper()
 	networkName := startNetwork(tb)
-	var failed error
-	for range clusterTries {
-		cluster, err := startCluster(tb.Context(), networkName, nodes, version)
-		if err == nil {
-			for _, node := range cluster.Nodes {
-				node.own(tb)
-			}
-			return cluster
-		}
-		failed = errors.Join(failed, err)
+	cluster, err := startCluster(tb.Context(), networkName, nodes, version)
+	for try := 1; errors.Is(err, errClusterStuck) && try < clusterTries; try++ {
+		cluster, err = startCluster(tb.Context(), networkName, nodes, version)
 	}
-	tb.Fatal(failed)
-	return nil
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, node := range cluster.Nodes {
+		node.own(tb)
+	}
+	return cluster
 }
 
 // startCluster starts a cluster that works, or leaves nothing behind.
@@ -103,7 +103,7 @@ func (c *NATSCluster) await(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := poll(ctx, c.probe); err != nil {
-		return fmt.Errorf("the NATS cluster does not work: %w", err)
+		return fmt.Errorf("%w: %w", errClusterStuck, err)
 	}
 	return nil
 }
