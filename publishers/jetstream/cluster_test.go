@@ -188,6 +188,54 @@ func TestLeadersHaveTimeToCatchUp(t *testing.T) {
 	require.Zero(t, state.CatchUp)
 }
 
+// A server that is left alone answers for the stream as well, with what it has.
+func TestOnlyTheLeaderIsBelieved(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	cfg := clusterConfig(t, c)
+	c.stream(t, cfg, true)
+	p, _ := connect(t, cfg)
+	eventually(t, p, testEvents(cfg, 10, 3))
+	for _, s := range c[1:] {
+		s.stop()
+	}
+	require.Eventually(t, func() bool {
+		_, err := p.Inspect(t.Context())
+		return err != nil && strings.Contains(err.Error(), "has no leader")
+	}, 3*patience, 50*time.Millisecond)
+	for _, s := range c[1:] {
+		s.start()
+	}
+	require.Eventually(t, func() bool {
+		state, err := p.Inspect(t.Context())
+		return err == nil && state.Last == 10
+	}, 3*patience, 50*time.Millisecond)
+}
+
+func TestUnled(t *testing.T) {
+	t.Parallel()
+	n1, n2 := &jsapi.PeerInfo{Name: "n1"}, &jsapi.PeerInfo{Name: "n2"}
+	for name, tt := range map[string]struct {
+		replicas int
+		cluster  *jsapi.ClusterInfo
+		want     string
+	}{
+		"a server alone":             {1, nil, ""},
+		"one replica in a cluster":   {1, &jsapi.ClusterInfo{Leader: "n1"}, ""},
+		"its leader":                 {3, &jsapi.ClusterInfo{Leader: "n3", Replicas: []*jsapi.PeerInfo{n1, n2}}, ""},
+		"no leader":                  {3, &jsapi.ClusterInfo{Replicas: []*jsapi.PeerInfo{n1, n2}}, "has no leader"},
+		"another than its leader n1": {3, &jsapi.ClusterInfo{Leader: "n1", Replicas: []*jsapi.PeerInfo{n1, n2}}, "its leader n1"},
+	} {
+		err := unled(&jsapi.StreamInfo{Config: jsapi.StreamConfig{Name: "S", Replicas: tt.replicas}, Cluster: tt.cluster})
+		if tt.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, tt.want, name)
+		require.Equal(t, "unavailable", kind(err), name)
+	}
+}
+
 // changeLeaders lets the leader step down a few times, waiting until there is a new one that has stored something, and then
 // stops and starts the leader's server.
 func changeLeaders(t *testing.T, c cluster, js jsapi.JetStream, stream string) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	jsapi "github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -48,17 +46,8 @@ func (c *call) explainUnrouted(ctx context.Context, i int) error {
 
 // explainSilence tells a stream that works, so that it is unknown what became of the events, from one that does not.
 func (c *call) explainSilence(ctx context.Context, silence error) error {
-	info, err := c.link.lookAt(ctx)
-	switch {
-	case err != nil:
+	if _, err := c.link.lookAt(ctx); err != nil {
 		return err
-	case leaderless(info):
-		return fmt.Errorf("%w: stream %q has no leader", relay.ErrUnavailable, info.Config.Name)
 	}
 	return silence
-}
-
-// leaderless tells whether a replicated stream is without a leader. A server on its own leads all its streams and says nothing.
-func leaderless(info *jsapi.StreamInfo) bool {
-	return info.Cluster != nil && info.Cluster.Leader == ""
 }

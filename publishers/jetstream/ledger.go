@@ -137,6 +137,9 @@ func (s *session) scanConsumer(ctx context.Context, stream jsapi.Stream, scan re
 	}
 	info := consumer.CachedInfo()
 	defer s.closeScan(ctx, stream, info.Name)
+	if info.NumPending == 0 && scan.Since.IsZero() {
+		return s.requireEnd(ctx, stream, scan.First-1, scan.Last)
+	}
 	if info.NumPending == 0 {
 		return nil
 	}
@@ -161,10 +164,44 @@ func (s *session) scanConsumer(ctx context.Context, stream jsapi.Stream, scan re
 		if err := take(stored{at, meta.Timestamp, msg.Subject(), msg.Headers(), msg.Data()}, scan, found); err != nil {
 			return err
 		}
-		if at == scan.Last || meta.NumPending == 0 {
+		if at == scan.Last {
 			return nil
 		}
+		if meta.NumPending == 0 {
+			return s.requireEnd(ctx, stream, at, scan.Last)
+		}
 	}
+}
+
+// requireEnd returns an error where the stream holds messages behind the one that a scan has read as the last, up to the end of the scan. The
+// consumer is on one of the servers of a replicated stream, and knows what that one has.
+func (s *session) requireEnd(ctx context.Context, stream jsapi.Stream, read, last uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ConnectTimeout)
+	defer cancel()
+	info, err := stream.Info(ctx, jsapi.WithDeletedDetails(true))
+	if err != nil {
+		return s.explainScan(ctx, err)
+	}
+	if left := heldBetween(info.State, read, last); left > 0 {
+		return fmt.Errorf("%w: a server of stream %q has yet to catch up: it ends at sequence %d, and %d messages follow up to %d",
+			relay.ErrUnavailable, info.Config.Name, read, left, last)
+	}
+	return nil
+}
+
+// heldBetween returns how many messages a stream holds behind one sequence, up to another.
+func heldBetween(state jsapi.StreamState, after, last uint64) uint64 {
+	first := max(after+1, state.FirstSeq)
+	if last < first {
+		return 0
+	}
+	held := last - first + 1
+	for _, gone := range state.Deleted {
+		if gone >= first && gone <= last {
+			held--
+		}
+	}
+	return held
 }
 
 func (s *session) openScan(ctx context.Context, stream jsapi.Stream, scan relay.Scan) (jsapi.Consumer, error) {

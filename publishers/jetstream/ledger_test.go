@@ -192,3 +192,21 @@ func TestAScanThatStallsIsAskedAgain(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, math.MaxInt-1, silent.turns, "it was asked once")
 }
+
+func TestHeldBetween(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		state       jsapi.StreamState
+		after, last uint64
+		want        uint64
+	}{
+		"all read":               {jsapi.StreamState{FirstSeq: 1, LastSeq: 9}, 9, 9, 0},
+		"some left":              {jsapi.StreamState{FirstSeq: 1, LastSeq: 20}, 7, 9, 2},
+		"removed in between":     {jsapi.StreamState{FirstSeq: 1, LastSeq: 20, Deleted: []uint64{7, 8, 9, 10}}, 7, 9, 0},
+		"some of them removed":   {jsapi.StreamState{FirstSeq: 1, LastSeq: 20, Deleted: []uint64{8}}, 7, 9, 1},
+		"removed from the start": {jsapi.StreamState{FirstSeq: 10, LastSeq: 20}, 0, 9, 0},
+		"nothing read":           {jsapi.StreamState{FirstSeq: 3, LastSeq: 20}, 0, 9, 7},
+	} {
+		require.Equal(t, c.want, heldBetween(c.state, c.after, c.last), name)
+	}
+}

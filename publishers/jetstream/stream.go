@@ -107,7 +107,28 @@ func (s *session) lookAt(ctx context.Context) (*jsapi.StreamInfo, error) {
 	if err != nil {
 		return nil, s.explainAPI(ctx, err)
 	}
-	return info, unfit(info.Config)
+	if err := unfit(info.Config); err != nil {
+		return nil, err
+	}
+	return info, unled(info)
+}
+
+// unled returns an error where it is not the leader of a replicated stream that describes it. The others answer too while there is none, and
+// for the first ten seconds after their start, with what they have applied so far (jsStreamInfoRequest in nats-server's
+// jetstream_api.go). A leader does not name itself among the replicas.
+func unled(info *jsapi.StreamInfo) error {
+	if info.Cluster == nil || info.Config.Replicas <= 1 {
+		return nil
+	}
+	leader := info.Cluster.Leader
+	if leader == "" {
+		return fmt.Errorf("%w: stream %q has no leader", relay.ErrUnavailable, info.Config.Name)
+	}
+	if slices.ContainsFunc(info.Cluster.Replicas, func(r *jsapi.PeerInfo) bool { return r.Name == leader }) {
+		return fmt.Errorf("%w: stream %q is described by a server that has just started; its leader %s is asked again",
+			relay.ErrUnavailable, info.Config.Name, leader)
+	}
+	return nil
 }
 
 // watcher ends a context when the server denies a permission for its API.
