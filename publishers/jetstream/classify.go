@@ -36,6 +36,7 @@ type verdict struct {
 // Codes of a server's answers that mean something to the protocol, beyond their class.
 const (
 	codeStoreFailed     = 10077
+	codeInFlight        = 10158
 	codeAtomicDisabled  = 10174
 	codeBatchDisabled   = 10205
 	codeBatchPattern    = 10206
@@ -72,7 +73,7 @@ var classes = map[int]class{
 	10227: permanent(relay.ReasonBadHeader), // message stream source header is not allowed
 
 	codeStoreFailed: storeFailed,
-	10158:           throttledEvent, // duplicate message id is in process
+	codeInFlight:    throttledEvent, // duplicate message id is in process
 	10163:           throttledEvent, // expected last sequence per subject temporarily unavailable
 	10002:           throttled,      // resource limits exceeded for account
 	10023:           throttled,      // insufficient resources

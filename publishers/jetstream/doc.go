@@ -32,7 +32,8 @@
 //
 // The outcomes of a call are never guessed: an event counts as stored when the server said so in words that cannot mean
 // anything else, see [batch.proven]. After a batch whose end is not known, the next events are sent singly, for then
-// each answer tells a stored event from one that an earlier attempt has still in flight.
+// each answer tells a stored event from one that an earlier attempt has still in flight: by an error, or on a server of 2.10 by a duplicate
+// at sequence 0. What a replicated stream holds is believed of its leader alone.
 //
 // The client connects again by itself and keeps nothing to send later. A connection that the server closed for good is replaced. At
 // each connection the stream is looked at, created if it is missing, and otherwise compared with the

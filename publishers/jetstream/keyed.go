@@ -158,6 +158,8 @@ func (k *keyed) take(msg *nats.Msg) {
 		k.fail(place, a.Error)
 	case a.elsewhere(k.call.link.target.stream) != nil:
 		k.fail(place, a.elsewhere(k.call.link.target.stream))
+	case a.Seq == 0:
+		k.fail(place, errInFlight)
 	default:
 		k.stored(place, relay.Outcome{Duplicate: a.Duplicate, Sequence: a.Seq})
 	}

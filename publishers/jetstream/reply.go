@@ -24,6 +24,10 @@ type answer struct {
 	unrouted bool // there was nobody to answer
 }
 
+// errInFlight is what newer servers say of an event that the leader of a replicated stream knows and has not stored. One of 2.10
+// acknowledges it, as a duplicate at sequence 0, while an earlier attempt is under way, and if that came to nothing until it forgets the id.
+var errInFlight = &apiError{Status: 409, Code: codeInFlight, Description: "duplicate message id is in process"}
+
 func parseAnswer(msg *nats.Msg) (answer, error) {
 	var a answer
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
@@ -55,7 +59,7 @@ func plainAnswer(data []byte, prefix string) (seq uint64, ok bool) {
 		return 0, false
 	}
 	seq, err := strconv.ParseUint(rest[:len(rest)-1], 10, 64)
-	return seq, err == nil
+	return seq, err == nil && seq > 0
 }
 
 // operation is what an event does in a batch, ADR-50 of NATS and FastBatchOp in the server's stream.go.

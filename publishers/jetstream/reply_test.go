@@ -38,7 +38,7 @@ func TestPlainAnswer(t *testing.T) {
 	require.True(t, ok)
 	require.EqualValues(t, 22, seq)
 	for _, other := range []string{
-		"", `{"stream":"S","seq":22`, `{"stream":"S","seq":22,"duplicate": true}`, `{"stream":"T","seq":22}`, `{"stream":"S","seq":}`,
+		"", `{"stream":"S","seq":22`, `{"stream":"S","seq":22,"duplicate": true}`, `{"stream":"T","seq":22}`, `{"stream":"S","seq":}`, `{"stream":"S","seq":0}`,
 	} {
 		_, ok := plainAnswer([]byte(other), prefix)
 		require.False(t, ok, other)
