@@ -46,7 +46,8 @@ func TestOrderThroughLeaderChanges(t *testing.T) {
 			}
 			requireGrowth(t, s, 50)
 			stopGame()
-			requireSettled(t, db.Pool)
+			// A leader of 2.10 that has lost an event which it took refuses it until it forgets the id, after the duplicate window.
+			require.Eventually(t, func() bool { return waiting(t, db.Pool) == 0 }, 3*time.Minute, 20*time.Millisecond, "not drained")
 			g.requireWhole(t, s.moves(t))
 			require.Nil(t, p.status().Loss, "a change of leader loses nothing")
 			require.Zero(t, p.status().DeadLetters)
