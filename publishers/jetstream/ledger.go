@@ -138,7 +138,7 @@ func (s *session) scanConsumer(ctx context.Context, stream jsapi.Stream, scan re
 	info := consumer.CachedInfo()
 	defer s.closeScan(ctx, stream, info.Name)
 	if info.NumPending == 0 && scan.Since.IsZero() {
-		return s.requireEnd(ctx, stream, scan.First-1, scan.Last)
+		return s.requireEnd(ctx, stream, max(scan.First, 1)-1, scan.Last)
 	}
 	if info.NumPending == 0 {
 		return nil
