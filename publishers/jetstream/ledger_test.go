@@ -210,3 +210,26 @@ func TestHeldBetween(t *testing.T) {
 		require.Equal(t, c.want, heldBetween(c.state, c.after, c.last), name)
 	}
 }
+
+// What was removed from the end of a stream is not waited for.
+func TestScanEndsBeforeWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	cfg := configFor(t, s.url())
+	p, _ := connect(t, cfg)
+	eventually(t, p, testEvents(cfg, 6, 3))
+	stream, err := s.admin().Stream(t.Context(), cfg.StreamName)
+	require.NoError(t, err)
+	for _, sequence := range []uint64{2, 5, 6} {
+		require.NoError(t, stream.DeleteMsg(t.Context(), sequence))
+	}
+	scan := func(first uint64) (found []uint64) {
+		require.NoError(t, p.Scan(t.Context(), relay.Scan{First: first, Last: 6}, func(e relay.StoredEvent) error {
+			found = append(found, e.Sequence)
+			return nil
+		}))
+		return found
+	}
+	require.Equal(t, []uint64{1, 3, 4}, scan(0))
+	require.Empty(t, scan(5))
+}
