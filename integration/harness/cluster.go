@@ -27,7 +27,7 @@ type NATSCluster struct {
 const (
 	// clusterPatience is how long a cluster may take from the start of its nodes until it works. Most take two seconds.
 	clusterPatience = 30 * time.Second
-	// clusterTries bounds how often a cluster is started anew. About one in thirty of 2.10 servers that start together never works:
+	// clusterTries bounds how often a cluster is started anew. About one in thirty of those with 2.10 servers never works:
 	// between two of them the interest in a reply is lost while duplicate routes are closed, so that a vote does not arrive, ever.
 	clusterTries = 4
 )
