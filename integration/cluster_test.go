@@ -46,8 +46,11 @@ func TestOrderThroughLeaderChanges(t *testing.T) {
 			}
 			requireGrowth(t, s, 50)
 			stopGame()
-			// A leader of 2.10 that has lost an event which it took refuses it until it forgets the id, after the duplicate window.
-			require.Eventually(t, func() bool { return waiting(t, db.Pool) == 0 }, 3*time.Minute, 20*time.Millisecond, "not drained")
+			if version == "2.10" {
+				// A leader that has lost an event which it took refuses it until it forgets the id, after the duplicate window.
+				require.Eventually(t, func() bool { return waiting(t, db.Pool) == 0 }, 3*time.Minute, 20*time.Millisecond, "not drained")
+			}
+			requireSettled(t, db.Pool)
 			g.requireWhole(t, s.moves(t))
 			require.Nil(t, p.status().Loss, "a change of leader loses nothing")
 			require.Zero(t, p.status().DeadLetters)

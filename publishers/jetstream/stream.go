@@ -117,8 +117,8 @@ func (s *session) lookAt(ctx context.Context) (*jsapi.StreamInfo, error) {
 // for the first ten seconds after their start, with what they have applied so far (jsStreamInfoRequest in nats-server's
 // jetstream_api.go). A leader does not name itself among the replicas.
 func unled(info *jsapi.StreamInfo) error {
-	if info.Cluster == nil || info.Config.Replicas <= 1 {
-		return nil
+	if info.Cluster == nil {
+		return nil // a server on its own leads all its streams and says nothing
 	}
 	leader := info.Cluster.Leader
 	if leader == "" {
