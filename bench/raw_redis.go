@@ -60,13 +60,23 @@ func redisVersion(ctx context.Context, url string) (string, error) {
 	return info["Server"]["redis_version"], nil
 }
 
-// emptyRedis removes everything that begins with the stream's name, braces apart.
+// emptyRedis removes everything that begins with the stream's name, braces apart, and has the server give its free memory back. Otherwise
+// whoever comes soon after would find that memory still there, while for the others the server has to ask the system for each page again,
+// some 60,000 of them for 500,000 events; and it would go on freeing while they work.
 func emptyRedis(ctx context.Context, client *redis.Client) error {
 	keys, err := client.Keys(ctx, "*"+redisStream+"*").Result()
-	if err != nil || len(keys) == 0 {
+	if err != nil {
 		return err
 	}
-	return client.Unlink(ctx, keys...).Err()
+	if len(keys) > 0 {
+		if err := client.Del(ctx, keys...).Err(); err != nil {
+			return fmt.Errorf("remove the stream: %w", err)
+		}
+	}
+	if err := client.Do(ctx, "MEMORY", "PURGE").Err(); err != nil {
+		return fmt.Errorf("have Redis give memory back: %w", err)
+	}
+	return nil
 }
 
 // The parts in which the publisher sends events, and how many it sends without waiting.
