@@ -81,7 +81,7 @@ func emptyRedis(ctx context.Context, client *redis.Client) error {
 
 // emptyRedisFile returns when the append-only file, which takes some 600 bytes for an event, is written anew.
 func emptyRedisFile(ctx context.Context, client *redis.Client) error {
-	for asked := false; ; asked = true {
+	for asked := false; ; {
 		info, err := client.InfoMap(ctx, "persistence").Result()
 		if err != nil {
 			return fmt.Errorf("ask Redis for its append-only file: %w", err)
@@ -90,10 +90,11 @@ func emptyRedisFile(ctx context.Context, client *redis.Client) error {
 		switch busy := state["aof_rewrite_in_progress"] == "1" || state["aof_rewrite_scheduled"] == "1"; {
 		case state["aof_enabled"] != "1", asked && !busy:
 			return nil
-		case !asked:
+		case !busy:
 			if err := client.BgRewriteAOF(ctx).Err(); err != nil {
 				return fmt.Errorf("have Redis write its append-only file anew: %w", err)
 			}
+			asked = true
 		}
 		if !sleep(ctx, settleLook) {
 			return ctx.Err()
