@@ -3,8 +3,6 @@ package jetstream
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -23,33 +21,17 @@ type cluster []*testServer
 
 func startCluster(t *testing.T) cluster {
 	t.Helper()
-	ports := freePorts(t, 3)
-	routes := make([]string, len(ports))
-	for i, port := range ports {
+	routed := []int{freePort(t), freePort(t), freePort(t)}
+	routes := make([]string, len(routed))
+	for i, port := range routed {
 		routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 	}
-	c := make(cluster, len(ports))
-	for i, port := range ports {
+	c := make(cluster, len(routed))
+	for i, port := range routed {
 		c[i] = startServer(t, fmt.Sprintf(
 			"server_name: n%d\ncluster { name: c, listen: \"127.0.0.1:%d\", routes: [%s] }", i, port, strings.Join(routes, ",")))
 	}
 	return c
-}
-
-// freePorts returns ports below those that the system gives out by itself, so that nobody takes one before it is used.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	require.Eventually(t, func() bool {
-		port := 10_000 + rand.IntN(20_000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil && !slices.Contains(ports, port) {
-			ports = append(ports, port)
-			_ = listener.Close()
-		}
-		return len(ports) == n
-	}, patience, time.Millisecond)
-	return ports
 }
 
 func (c cluster) urls() string {

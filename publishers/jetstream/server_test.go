@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -30,12 +32,47 @@ type testServer struct {
 	running *server.Server
 }
 
+// ports are those of the servers of this process, whether they run or are stopped.
+var ports = struct {
+	sync.Mutex
+	given map[int]bool
+}{given: make(map[int]bool)}
+
+// freePort returns a port that a server can come back to after a stop: until the test ends nobody else gets it from here, and it lies below
+// those that the system gives out by itself and those of the containers of other packages' tests.
+func freePort(t testing.TB) int {
+	t.Helper()
+	const low, high, tries = 10_000, 20_000, 1000
+	ports.Lock()
+	defer ports.Unlock()
+	for range tries {
+		port := low + rand.IntN(high-low)
+		if ports.given[port] {
+			continue
+		}
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, listener.Close())
+		ports.given[port] = true
+		t.Cleanup(func() {
+			ports.Lock()
+			defer ports.Unlock()
+			delete(ports.given, port)
+		})
+		return port
+	}
+	require.Fail(t, "no free port on 127.0.0.1", "between %d and %d in %d tries", low, high, tries)
+	return 0
+}
+
 // startServer starts a server. config is text of a nats-server configuration file, without port and store.
 func startServer(t testing.TB, config string) *testServer {
 	t.Helper()
 	s := &testServer{t: t}
 	file := t.TempDir() + "/nats.conf"
-	text := fmt.Sprintf("listen: \"127.0.0.1:-1\"\njetstream { store_dir: %q }\n%s\n", t.TempDir(), config)
+	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n%s\n", freePort(t), t.TempDir(), config)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	options, err := server.ProcessConfigFile(file)
 	require.NoError(t, err)
@@ -52,10 +89,7 @@ func (s *testServer) start() {
 	running, err := server.NewServer(&options)
 	require.NoError(s.t, err)
 	running.Start()
-	require.True(s.t, running.ReadyForConnections(patience))
-	if s.options.Port <= 0 {
-		s.options.Port = options.Port
-	}
+	require.True(s.t, running.ReadyForConnections(patience), "no server listens on port %d", s.options.Port)
 	s.running = running
 }
 
@@ -86,7 +120,7 @@ func shared(t testing.TB) *testServer {
 		require.NoError(t, err)
 		sharedDir = dir
 		sharedServer.options = server.Options{
-			Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, MaxPayload: 2 << 20,
+			Host: "127.0.0.1", Port: freePort(t), JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, MaxPayload: 2 << 20,
 		}
 		sharedServer.start()
 	})
