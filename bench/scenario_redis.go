@@ -11,7 +11,7 @@ import (
 
 // redisScenario compares the path to Redis with its own limit.
 func (l *lab) redisScenario() scenario {
-	events := pick(l.o.quick, 500_000, 50_000)
+	events := pick(l.o.quick, 500_000, 200_000)
 	w := newWorkload(events, drainSize, manyKeys)
 	s := scenario{
 		name: "redis", title: "Drain of a backlog to Redis", passes: pick(l.o.quick, 11, 2), columns: append([]column{drained}, costs...),
