@@ -90,12 +90,16 @@ func (g *game) turn(ctx context.Context) error {
 	}
 }
 
-// transact makes some moves in one transaction, in the order of keys so that transactions do not deadlock.
-func (g *game) transact(ctx context.Context, moves int, end error) error {
+// transact makes some moves in one transaction, in the order of keys so that transactions do not deadlock, and up to three
+// with each key, a statement each.
+func (g *game) transact(ctx context.Context, keys int, end error) error {
 	err := pgx.BeginFunc(ctx, g.pool, func(tx pgx.Tx) error {
-		for i := range moves {
-			if err := g.play(ctx, tx, g.nthKey(i, moves)); err != nil {
-				return err
+		for i := range keys {
+			key := g.nthKey(i, keys)
+			for range 1 + rand.IntN(3) {
+				if err := g.play(ctx, tx, key); err != nil {
+					return err
+				}
 			}
 		}
 		if err := linger(ctx, tx); err != nil {

@@ -82,24 +82,43 @@
 //
 // # Reading without missing a late commit
 //
-// Ids are drawn before commit, so a lower id can become visible after a higher one. The reader keeps a head, reads what lies
-// behind it by the primary key, and remembers the ids that it passed without a row as gaps (see the type gaps). Three
-// statements, each with a snapshot of its own, in this order:
+// Ids are drawn before commit, so a lower id can become visible after a higher one. The reader keeps a head, reads the
+// rows after it (id > head) in primary-key order, and remembers the ids that it passed without a row as gaps (see the
+// type gaps). A round is a sequence of statements, each with a snapshot of its own:
 //
-//  1. the rows behind the head;
-//  2. the transactions that hold the sequence's lock, which every writer holds from before it draws an id to after
-//     its end;
-//  3. the gaps that one of those may have filled, or that none can fill any more.
+//  1. the rows after the head;
+//  2. if there are new gaps, the writers: the transactions that hold the sequence's lock, which each of them takes
+//     before it draws an id and holds to after its end, with their transaction ids;
+//  3. the gaps that may have been filled since they were last looked at: the new ones, and those of owners that have
+//     ended;
+//  4. of the owners of the other gaps, which have ended. If any has, its gaps are added and step 3 is done again.
 //
-// What 1 and 3 found is merged by id. Were the gaps read before the head, an event could become visible in between
-// and be overtaken by its successor; were they read in one statement with the list of writers, a commit could fall between.
-// A gap is closed for good when all writers that were first seen with it are gone, and one look later it is still empty. An
-// open transaction delays nobody but itself: only its gaps wait.
+// What 1 and 3 found is merged by id and handed out. A gap is closed once all writers that were first listed with it
+// have ended and a later look has found it empty. An open transaction delays only itself: only its gaps wait, and they
+// cost one small statement a round, however many they are.
 //
-// A new session begins at the last id that a receipt covers, and takes what lies between the receipts for gaps: acknowledged rows
-// that are retained are not read again, however many they are.
+// Why nothing overtakes. Let a round hand out row b of key K, and let a be an earlier row of K: of b's transaction, or
+// of one that had committed before b's transaction could draw (the rule for users: draw after locking what changes).
+// So a has the lower id, and every snapshot that sees b sees a. The snapshot of step 4 is the latest, so it sees both.
+// Row a was handed out before, is among the rows of step 1 or 3, or lies in a gap that step 3 did not look at. The last
+// is impossible: the transaction of a drew before that gap was found, so it is among its owners, and
+//   - if it was not listed any more, it had ended before the list, so step 3 looked at its gaps;
+//   - if it was listed with its id, step 4 found that it has ended, and step 3 was done again with its gaps;
+//   - if it was listed without an id, the gaps of such writers are looked at in every round.
 //
-// A safety sweep looks for rows without a receipt behind the head now and then. It should find nothing: a metric counts what it does.
+// The list alone does not decide, for a commit is visible before its locks go: a listed writer may have committed. Such
+// a writer can even seem to have no id: of its locks, that on its id may go first. Were the gaps read before the rows
+// after the head, an event could become visible in between and be overtaken by its successor.
+// TestGapsInASimulatedDatabase runs this protocol against all orders of these steps; TestOrderWithinATransaction runs
+// the reader against Postgres.
+//
+// If more than 65,536 gaps wait, they are given up: memory is bounded. Then the end of each of their owners makes the
+// reader look for their rows among all ids at or below the head before it hands anything out.
+//
+// A new session begins at the last id that a receipt covers, and takes what lies between the receipts for gaps:
+// acknowledged rows that are retained are not read again, however many they are.
+//
+// Periodically a sweep looks for unreceipted rows at or below the head. It should find none: a metric counts them.
 //
 // # Waking up
 //

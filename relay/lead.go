@@ -345,7 +345,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *
 			}
 			lastFind = time.Now()
 		}
-		if time.Now().After(nextSweep) || read.gaps.takeOverflow() {
+		if time.Now().After(nextSweep) {
 			took, err := r.sweep(ctx, read)
 			if err != nil {
 				return err

@@ -75,8 +75,8 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 	return b, nil
 }
 
-// read looks at what lies behind the head first, then at the gaps, and merges them by id. In this order an event cannot overtake
-// its predecessor that became visible in between: what was visible to the first look is visible to the second.
+// read looks at the rows after the head first, then at the gaps, and merges them by id. In this order an event cannot
+// overtake its predecessor that became visible in between: what was visible to the first look is visible to the second.
 func (r *reader) read(ctx context.Context) (page, error) {
 	if len(r.fresh.events) == 0 {
 		if err := r.readFresh(ctx); err != nil {
@@ -92,7 +92,7 @@ func (r *reader) read(ctx context.Context) (page, error) {
 	return p, nil
 }
 
-// readFresh reads what lies behind the head.
+// readFresh reads the rows after the head.
 func (r *reader) readFresh(ctx context.Context) error {
 	for {
 		asked := r.ask
@@ -111,25 +111,66 @@ func (r *reader) readFresh(ctx context.Context) error {
 	}
 }
 
-// readGaps returns the events that have appeared in the gaps. It is not whole if a limit cut it short: then fresh events wait,
-// for what is still to be read may come before them.
+// readGaps returns the events that have appeared in the gaps. It is not whole if a limit cut it short: then fresh
+// events wait, for what is still to be read may come before them.
+//
+// A look reads the gaps whose owners have ended, and then asks whether any other owner has. If one has, its rows may be
+// visible to what was read before, though not looked at: the look is done again with its gaps. So whatever is handed
+// out comes after all that is visible of its own transaction and of the earlier ones. It ends, for there are only as
+// many owners as there were when the gaps were found.
 func (r *reader) readGaps(ctx context.Context) (late page, whole bool, err error) {
-	if !r.gaps.any() {
-		return page{}, true, nil
+	for r.gaps.any() {
+		if r.gaps.needWriters() {
+			writers, err := readWriters(ctx, r.db)
+			if err != nil {
+				return page{}, false, err
+			}
+			r.gaps.setWriters(writers)
+		}
+		look := r.gaps.look(maxLooks)
+		if late, err = r.readLate(ctx, look); err != nil {
+			return page{}, false, err
+		}
+		again, err := r.ownersEnded(ctx)
+		switch {
+		case err != nil:
+			return page{}, false, err
+		case again:
+			continue
+		}
+		r.endLook(len(look), late)
+		return late, !r.gaps.cut(), nil
 	}
-	// The list of writers, then the gaps: two statements, in this order, each with a snapshot of its own.
-	writers, err := readWriters(ctx, r.db)
-	if err != nil {
-		return page{}, false, err
-	}
-	look := r.gaps.nextRound(writers, maxLooks)
+	return page{}, true, nil
+}
+
+func (r *reader) readLate(ctx context.Context, look []gap) (page, error) {
 	if len(look) == 0 {
-		return page{}, true, nil
+		return page{}, nil
 	}
-	late, err = readLate(ctx, r.db, look, r.max)
-	if err != nil {
-		return page{}, false, err
+	return readLate(ctx, r.db, look, r.max)
+}
+
+// ownersEnded reports whether owners of gaps that were not looked at have ended to a snapshot which is later than all
+// of this round.
+func (r *reader) ownersEnded(ctx context.Context) (bool, error) {
+	ended := false
+	if watched := r.gaps.watched(); len(watched) > 0 {
+		xids, err := readEnded(ctx, r.db, watched)
+		if err != nil {
+			return false, err
+		}
+		r.gaps.end(xids)
+		ended = len(xids) > 0
 	}
+	if !r.gaps.takeSweep() {
+		return ended, nil
+	}
+	_, err := r.sweep(ctx)
+	return true, err
+}
+
+func (r *reader) endLook(looked int, late page) {
 	readTo := int64(math.MaxInt64)
 	if late.full(r.max) {
 		readTo = late.events[len(late.events)-1].ID
@@ -138,8 +179,7 @@ func (r *reader) readGaps(ctx context.Context) (late page, whole bool, err error
 	for i := range ids {
 		ids[i] = late.events[i].ID
 	}
-	r.gaps.endRound(len(look), ids, readTo)
-	return late, !r.gaps.cut(), nil
+	r.gaps.endLook(looked, ids, readTo)
 }
 
 // advance moves the head over fresh events and remembers the ids that are missing between them.

@@ -20,6 +20,8 @@ var (
 	readIDsSQL string
 	//go:embed sql/writers.sql
 	writersSQL string
+	//go:embed sql/ended.sql
+	endedSQL string
 	//go:embed sql/sweep.sql
 	sweepSQL string
 	//go:embed sql/bury.sql
@@ -64,14 +66,25 @@ func readIDs(ctx context.Context, db Queryer, ids []int64, max limits) (page, er
 	return readPage(ctx, db, len(ids), readIDsSQL, ids, max.bytes)
 }
 
-func readWriters(ctx context.Context, db Queryer) ([]string, error) {
+func readWriters(ctx context.Context, db Queryer) ([]heldWriter, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	rows, err := db.Query(ctx, writersSQL)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[heldWriter])
+}
+
+// readEnded returns which of the transactions have ended to a snapshot of its own.
+func readEnded(ctx context.Context, db Queryer, xids []int64) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, endedSQL, xids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // swept is an event that the safety sweep came upon.

@@ -20,6 +20,7 @@ type recipe struct {
 	version string // of the image; empty for the default
 	port    string // that the server listens on in the container, such as "5432/tcp"
 	data    string // folder that is kept on a volume, for the container's own file system is slow; empty for none
+	oneCore bool   // run on core 0 alone
 	// url makes the server's URL from its port on 127.0.0.1.
 	url func(port int) string
 	// request makes the container's request from the same port.
@@ -91,6 +92,9 @@ func (r recipe) hostConfig(port int) func(*container.HostConfig) {
 	return func(host *container.HostConfig) {
 		host.PortBindings = network.PortMap{
 			network.MustParsePort(r.port): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(port)}},
+		}
+		if r.oneCore {
+			host.CpusetCpus = "0"
 		}
 		if r.data != "" {
 			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Target: r.data})

@@ -1,0 +1,82 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/integration/harness"
+)
+
+// TestOrderWithinATransaction writes without pauses, several events of one key in each transaction, a statement each. A
+// commit is visible before its locks go, and a writer may be preempted there: with all processes of the server on one
+// core that happens often. It happens in another order where a transaction holds more than the 16 locks that a
+// backend keeps to itself.
+func TestOrderWithinATransaction(t *testing.T) {
+	for _, fsync := range []string{"off", "on"} {
+		for _, tables := range []int{0, 20} {
+			t.Run(fmt.Sprintf("fsync %s, %d tables locked", fsync, tables), func(t *testing.T) {
+				server := harness.StartPostgres(t, harness.PostgresOptions{OneCore: true, Settings: map[string]string{"fsync": fsync}})
+				db := server.Database(t)
+				g := newGame(t, db, 200, "game")
+				lock := createTables(t, db.Pool, tables)
+				broker := &memory{}
+				startRelay(t, db.URL, broker, nil)
+				stop := keepPlaying(t, 8, func(ctx context.Context) error { return writeSeveral(ctx, g, lock) })
+				<-time.After(8 * time.Second) // the load's length, not a condition
+				stop()
+				requireSettled(t, db.Pool)
+				t.Logf("%d events", broker.count())
+				g.requireWhole(t, broker.moves(t))
+			})
+		}
+	}
+}
+
+// createTables creates empty tables and returns a statement that takes a lock on each.
+func createTables(t *testing.T, pool *pgxpool.Pool, n int) string {
+	t.Helper()
+	if n == 0 {
+		return "select"
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("held_%d", i)
+		_, err := pool.Exec(t.Context(), "create table "+names[i]+" ()")
+		require.NoError(t, err)
+	}
+	return "lock table " + strings.Join(names, ", ") + " in access share mode"
+}
+
+// writeSeveral runs one transaction that writes one to four events of a key, sent in one go: by outbox.publish_bytes and
+// by plain SQL.
+func writeSeveral(ctx context.Context, g *game, lock string) error {
+	key := g.randomKey()
+	count := fmt.Sprintf("with next as (update counters set n = n + 1 where key = '%s' returning n) ", key)
+	payload := fmt.Sprintf(`convert_to(format('{"key": "%s", "n": %%s}', n), 'UTF8')`, key)
+	statements := []string{"begin", lock}
+	for range 1 + rand.IntN(4) {
+		insert := fmt.Sprintf("insert into outbox.events (subject, key, payload) select 'game.x', '%s', %s from next", key, payload)
+		if rand.IntN(2) == 0 {
+			insert = fmt.Sprintf("select outbox.publish_bytes('game.x', %s, '%s') from next", payload, key)
+		}
+		statements = append(statements, count+insert)
+	}
+	end := "commit"
+	if rand.IntN(10) == 0 {
+		end = "rollback"
+	}
+	conn, err := g.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	_, err = conn.Conn().PgConn().Exec(ctx, strings.Join(append(statements, end), ";")).ReadAll()
+	return err
+}
