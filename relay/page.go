@@ -21,6 +21,7 @@ type page struct {
 	bytes   int
 	largest int  // payload, in bytes
 	omitted bool // behind the last event is one with a payload larger than was asked for
+	async   bool // some were committed asynchronously: a crash of Postgres may still take them back
 }
 
 // full reports whether the limits, and not the table, ended the page.
@@ -33,7 +34,7 @@ func merge(late, fresh page) page {
 	if len(late.events) == 0 {
 		return fresh
 	}
-	merged := page{events: append(late.events, fresh.events...), broken: late.broken, bytes: late.bytes + fresh.bytes}
+	merged := page{events: append(late.events, fresh.events...), broken: late.broken, bytes: late.bytes + fresh.bytes, async: late.async || fresh.async}
 	slices.SortFunc(merged.events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
 	if merged.broken == nil {
 		merged.broken = fresh.broken
@@ -86,6 +87,7 @@ func (p *page) add(r *row) {
 	p.events = append(p.events, event)
 	p.bytes += len(event.Payload)
 	p.largest = max(p.largest, len(event.Payload))
+	p.async = p.async || r.async
 }
 
 // row is what pgx scans a row into, again and again. The texts and payloads of many events share an allocation, which takes a fifth of
@@ -93,7 +95,8 @@ func (p *page) add(r *row) {
 type row struct {
 	event   Event
 	headers rawHeaders
-	columns []any // id, event_id, subject, key, headers, payload, created_at
+	async   bool
+	columns []any // id, event_id, subject, key, headers, payload, created_at, async_commit
 }
 
 func newRow() *row {
@@ -101,7 +104,7 @@ func newRow() *row {
 	texts, payloads := &textSlab{}, &byteSlab{}
 	r.columns = []any{
 		&r.event.ID, (*[16]byte)(&r.event.EventID), &slabText{texts, &r.event.Subject}, &slabText{texts, &r.event.Key},
-		&r.headers, &slabBytes{payloads, &r.event.Payload}, &r.event.CreatedAt,
+		&r.headers, &slabBytes{payloads, &r.event.Payload}, &r.event.CreatedAt, &r.async,
 	}
 	return r
 }

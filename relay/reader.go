@@ -69,6 +69,11 @@ func (r *reader) next(ctx context.Context) (batch, error) {
 	if len(p.events) == 0 {
 		return batch{}, nil
 	}
+	if p.async {
+		if err := flushCommits(ctx, r.db); err != nil {
+			return batch{}, err
+		}
+	}
 	b := batch{page: markRehomed(p, r.rehomed), flight: newFlight(p.events)}
 	r.flights = append(r.flights, b.flight)
 	r.landed.Store(false)

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	_ "embed" // the statements are files, so that they can be read and tried as they are
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,8 @@ var (
 	writersSQL string
 	//go:embed sql/ended.sql
 	endedSQL string
+	//go:embed sql/flush.sql
+	flushSQL string
 	//go:embed sql/sweep.sql
 	sweepSQL string
 	//go:embed sql/bury.sql
@@ -85,6 +88,16 @@ func readEnded(ctx context.Context, db Queryer, xids []int64) ([]int64, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// flushCommits returns when all that was committed before is on disk.
+func flushCommits(ctx context.Context, db Queryer) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if _, err := db.Exec(ctx, flushSQL); err != nil {
+		return fmt.Errorf("flush asynchronous commits: %w", err)
+	}
+	return nil
 }
 
 // swept is an event that the safety sweep came upon.

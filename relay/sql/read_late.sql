@@ -1,12 +1,12 @@
 -- The events that have appeared in the gaps $1..$2 (their first and last ids, in order), up to $3 events and about $4 bytes.
-select id, event_id, subject, coalesce(key, ''), headers, payload, created_at
+select id, event_id, subject, coalesce(key, ''), headers, payload, created_at, coalesce(async_commit, false)
 from (
     select *, sum(octet_length(payload)) over (order by id rows between unbounded preceding and 1 preceding) as bytes_before
     from (
         select event.*
         from unnest($1::bigint[], $2::bigint[]) as gap (first_id, last_id)
         cross join lateral (
-            select id, event_id, subject, key, headers, payload, created_at
+            select id, event_id, subject, key, headers, payload, created_at, async_commit
             from outbox.events
             where id between gap.first_id and gap.last_id
             order by id
