@@ -31,7 +31,11 @@ func ReadBacklog(ctx context.Context, db Queryer) (Backlog, error) {
 func waitWithoutReceipt(ctx context.Context, db Queryer) (waiting, error) {
 	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
 	defer cancel()
-	covered, err := readReceipts(ctx, db)
+	generation, err := readGeneration(ctx, db)
+	if err != nil {
+		return waiting{}, err
+	}
+	covered, err := readReceipts(ctx, db, generation)
 	if err != nil || len(covered) == 0 {
 		return waiting{}, err
 	}

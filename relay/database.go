@@ -133,11 +133,17 @@ func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheState
 
 // explainRefusal tells the refusal of sql/settings.sql from other errors.
 func explainRefusal(err error) error {
-	const divisionByZero = "22012"
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == divisionByZero {
+	if isRefused(err) {
 		return fmt.Errorf("%w: another database server answers than before, or another relay has taken the lease", errAgain)
 	}
 	return err
+}
+
+// isRefused reports whether a condition of a statement failed that it states as a division by zero.
+func isRefused(err error) bool {
+	const divisionByZero = "22012"
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.Code == divisionByZero
 }
 
 // answer is the answer to a statement. It ends with the transaction, whose end may fail too.

@@ -185,6 +185,9 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	if r.cfg.AfterDeadLetter != HoldKey {
 		keys = nil
 	}
+	if r.table, err = readGeneration(ctx, reading); err != nil {
+		return fmt.Errorf("read the generation of the table: %w", err)
+	}
 	r.chooseBroker(ctx)
 	r.low.Store(0)
 	r.landed.Store(false)
@@ -197,6 +200,9 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	group.Go(func() error { return r.switchLoop(running) })
 	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
 	group.Go(func() error {
+		if err := r.proveReceipts(running); err != nil {
+			return fmt.Errorf("compare the receipts with the events: %w", err)
+		}
 		at, state, err := r.reconcile(running)
 		if err != nil {
 			return err
@@ -216,7 +222,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 	}
 	work := reconciler{
 		ledger: ledger, broker: r.active.Name(), heal: r.cfg.Heal, track: r.track,
-		db: r.db, prepare: r.rehome,
+		db: r.db, table: r.table, prepare: r.rehome,
 	}
 	retry := r.cfg.newBackoff(brokerPauseMax)
 	for {
@@ -249,7 +255,8 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
 func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, ring *bell, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
-	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
+	read := newReader(db, r.table, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
+	read.absent = r.absent
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}
@@ -295,7 +302,7 @@ func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- sett
 	return &dispatcher{
 		cfg: r.cfg, publisher: r.active, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
-			p, err := readIDs(ctx, r.db, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
+			p, err := readIDs(ctx, r.db, mark{generation: r.table}, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
 			return markRehomed(p, rehomed), err
 		},
 		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
@@ -312,7 +319,7 @@ func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64, dead chan<-
 		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.db, news) }
 	}
 	return &settler{
-		write: write, dead: dead, place: at, last: last, track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
+		write: write, dead: dead, place: at, table: r.table, last: last, track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 

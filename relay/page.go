@@ -43,13 +43,14 @@ func merge(late, fresh page) page {
 	return merged
 }
 
-// readPage runs a statement that returns events. If there is one it makes room for so many at once, and for more as they come.
-func readPage(ctx context.Context, db Queryer, room int, sql string, args ...any) (page, error) {
+// readPage runs a statement that returns events. If there is one it makes room for so many at once, and for more as they come. The statement
+// fails, and the error wraps [errAgain], if the table is not the one that was read before.
+func readPage(ctx context.Context, db Queryer, read mark, room int, sql string, args ...any) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, guarded(sql), read.args(args)...)
 	if err != nil {
-		return page{}, err
+		return page{}, explainChange(err)
 	}
 	defer rows.Close()
 	var p page
@@ -68,7 +69,7 @@ func readPage(ctx context.Context, db Queryer, room int, sql string, args ...any
 			p.add(r)
 		}
 	}
-	return p, rows.Err()
+	return p, explainChange(rows.Err())
 }
 
 // add decodes a row.

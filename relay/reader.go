@@ -20,10 +20,13 @@ const (
 type reader struct {
 	db      Queryer
 	max     limits
-	ask     ask   // for the next read of new events: few after a look that found few, so that the first of many do not wait for the last
-	room    int   // how many events the last one returned
-	head    int64 // every id up to here was handed out, is in fresh, or lies in a gap
-	fresh   page  // read, but not to be handed out before the gaps are read
+	table   int64    // the generation of the table
+	last    identity // the event that was read last; the zero value for none
+	absent  bool     // receipts name events that are not in the table, and may be put back
+	ask     ask      // for the next read of new events: few after a look that found few, so that the first of many do not wait for the last
+	room    int      // how many events the last one returned
+	head    int64    // every id up to here was handed out, is in fresh, or lies in a gap
+	fresh   page     // read, but not to be handed out before the gaps are read
 	gaps    *gaps
 	flights []*flight // batches handed out that may have unsettled events
 	parked  *parkedIDs
@@ -37,14 +40,14 @@ type reader struct {
 	landed *atomic.Bool
 }
 
-func newReader(db Queryer, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
-	return &reader{db: db, max: max, ask: firstAsk(max), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
+func newReader(db Queryer, table int64, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
+	return &reader{db: db, table: table, max: max, ask: firstAsk(max), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
 }
 
 // rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
 // before it is a gap. So no acknowledged row is read again, however many are retained.
 func (r *reader) rebuild(ctx context.Context) error {
-	covered, err := readReceipts(ctx, r.db)
+	covered, err := readReceipts(ctx, r.db, r.table)
 	if err != nil {
 		return err
 	}
@@ -61,7 +64,7 @@ func (r *reader) rebuild(ctx context.Context) error {
 
 // next returns the events that can be published now, by id; none if there is nothing new.
 func (r *reader) next(ctx context.Context) (batch, error) {
-	p, err := r.read(ctx)
+	p, err := r.readUnacknowledged(ctx)
 	if err != nil {
 		return batch{}, err
 	}
@@ -101,7 +104,7 @@ func (r *reader) read(ctx context.Context) (page, error) {
 func (r *reader) readFresh(ctx context.Context) error {
 	for {
 		asked := r.ask
-		fresh, err := readNew(ctx, r.db, r.head, r.room, asked, r.max)
+		fresh, err := readNew(ctx, r.db, r.mark(), r.room, asked, r.max)
 		if err != nil {
 			return err
 		}
@@ -153,7 +156,7 @@ func (r *reader) readLate(ctx context.Context, look []gap) (page, error) {
 	if len(look) == 0 {
 		return page{}, nil
 	}
-	return readLate(ctx, r.db, look, r.max)
+	return readLate(ctx, r.db, r.mark(), look, r.max)
 }
 
 // ownersEnded reports whether owners of gaps that were not looked at have ended to a snapshot which is later than all
@@ -192,6 +195,7 @@ func (r *reader) advance(fresh []Event) {
 	for i := range fresh {
 		r.gaps.miss(r.head+1, fresh[i].ID-1)
 		r.head = fresh[i].ID
+		r.last = identityOf(&fresh[i])
 	}
 }
 
@@ -212,7 +216,10 @@ func (r *reader) sweep(ctx context.Context) (found int, err error) {
 	// before has a receipt or is gone.
 	r.forgetLanded()
 	parked := r.parked.snapshot()
-	covered, err := readReceipts(ctx, r.db)
+	if err := r.requireProven(ctx); err != nil {
+		return 0, err
+	}
+	covered, err := readReceipts(ctx, r.db, r.table)
 	if err != nil {
 		return 0, err
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // receipts settles events by receipts, which keep the rows until the purge. A trickle of events extends one receipt, up to
-// settleEvents events and receiptSpan.
+// receiptEvents events and receiptSpan.
 type receipts struct {
 	db     *database
 	span   time.Duration
@@ -16,7 +16,7 @@ type receipts struct {
 }
 
 func (r *receipts) write(ctx context.Context, news acknowledged) error {
-	if r.events+len(news.events) > settleEvents || time.Since(r.opened) > r.span {
+	if r.events+len(news.events) > receiptEvents || time.Since(r.opened) > r.span {
 		r.open, r.events = 0, 0
 	}
 	receipt, err := writeReceipt(ctx, r.db, news, r.open)

@@ -44,6 +44,7 @@ type acknowledged struct {
 	place       place
 	first, last uint64 // last is math.MaxInt64 where it is not known
 	position    uint64 // up to where the stream is settled then
+	generation  int64  // of the table that the events were read from
 }
 
 // columns returns the ids and the event ids as Postgres takes them.
@@ -86,9 +87,10 @@ func tryReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (
 	if len(a.events) > 0 {
 		first, last = a.events[0], a.events[len(a.events)-1]
 	}
+	_, eventIDs := columns(a.events)
 	rows, err := db.Query(ctx, receiptSQL, multirange(a.events), len(a.events),
 		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend, int64(a.position),
-		first.id, [16]byte(first.eventID), last.id, [16]byte(last.eventID))
+		first.id, [16]byte(first.eventID), last.id, [16]byte(last.eventID), eventIDs, a.generation)
 	if err != nil {
 		return false, 0, err
 	}
@@ -129,11 +131,11 @@ func readPresent(ctx context.Context, db Queryer, events []identity) ([]identity
 	return present, err
 }
 
-// readReceipts returns the ids that receipts cover.
-func readReceipts(ctx context.Context, db Queryer) ([]span, error) {
+// readReceipts returns the ids that receipts cover in a generation of the table.
+func readReceipts(ctx context.Context, db Queryer, generation int64) ([]span, error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, readReceiptsSQL)
+	rows, err := db.Query(ctx, readReceiptsSQL, generation)
 	if err != nil {
 		return nil, err
 	}

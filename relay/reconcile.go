@@ -28,6 +28,7 @@ type reconciler struct {
 	ledger Ledger
 	db     *database
 	broker string
+	table  int64 // the generation of the table
 	heal   Heal
 	track  *tracker
 	// prepare is called when the broker has answered, before anything is compared.
@@ -213,11 +214,11 @@ func (r reconciler) settleFound(ctx context.Context, at place, scan Scan) (read,
 	if scan.First > scan.Last {
 		return 0, 0, nil
 	}
-	covered, err := readReceipts(ctx, r.db)
+	covered, err := readReceipts(ctx, r.db, r.table)
 	if err != nil {
 		return 0, 0, &databaseError{err}
 	}
-	chunk := acknowledged{place: at, first: scan.First}
+	chunk := acknowledged{place: at, generation: r.table, first: scan.First}
 	flush := func() error {
 		var err error
 		if chunk.events, err = readPresent(ctx, r.db, chunk.events); err == nil {

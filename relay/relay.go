@@ -37,6 +37,8 @@ type Relay struct {
 	share     *Share    // nil for none
 	active    Publisher // the broker of this session; see chooseBroker
 	db        *database // of this session, for what is done beside the reading
+	table     int64     // the generation of the table in this session
+	absent    bool      // receipts name events that are not in the table
 	log       *zap.Logger
 	track     *tracker
 	metrics   *metrics

@@ -18,6 +18,8 @@ const (
 	settleLinger = 250 * time.Millisecond
 	// settlePause ends that time early when nothing more comes: the end of a backlog is settled soon.
 	settlePause = 50 * time.Millisecond
+	// receiptEvents is the most events of a receipt that is extended: each time the event_ids of all of them are written again.
+	receiptEvents = 1024
 	// receiptSpan is for how long a receipt is extended instead of followed by another.
 	receiptSpan = 10 * time.Second
 )
@@ -28,6 +30,7 @@ type settler struct {
 	write   settleFunc          // settles stored events
 	dead    chan<- []deadLetter // to the burier
 	place   place               // where events are stored
+	table   int64               // the generation of the table
 	last    uint64              // the last sequence that is settled
 	track   *tracker
 	parked  *parkedIDs
@@ -116,7 +119,7 @@ func (s *settler) take(ctx context.Context, next settlement) {
 // acknowledged returns what is to be settled. What the broker has not told lies behind the last sequence that was settled, for it
 // was published after that, and nobody knows before which.
 func (s *settler) acknowledged() acknowledged {
-	news := acknowledged{events: s.stored, place: s.place, first: s.last + 1, position: max(s.last, s.highest)}
+	news := acknowledged{events: s.stored, place: s.place, generation: s.table, first: s.last + 1, position: max(s.last, s.highest)}
 	if s.first > 0 {
 		news.first = min(news.first, s.first)
 	}

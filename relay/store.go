@@ -50,23 +50,23 @@ type Queryer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-func readNew(ctx context.Context, db Queryer, head int64, room int, asked ask, most limits) (page, error) {
+func readNew(ctx context.Context, db Queryer, read mark, room int, asked ask, most limits) (page, error) {
 	if asked.payload == 0 {
-		return readPage(ctx, db, room, readMeasuredSQL, head, asked.events, most.bytes)
+		return readPage(ctx, db, read, room, readMeasuredSQL, asked.events, most.bytes)
 	}
-	return readPage(ctx, db, room, readNewSQL, head, asked.events, asked.payload)
+	return readPage(ctx, db, read, room, readNewSQL, asked.events, asked.payload)
 }
 
-func readLate(ctx context.Context, db Queryer, look []gap, max limits) (page, error) {
+func readLate(ctx context.Context, db Queryer, read mark, look []gap, max limits) (page, error) {
 	first, last := make([]int64, len(look)), make([]int64, len(look))
 	for i, each := range look {
 		first[i], last[i] = each.first, each.last
 	}
-	return readPage(ctx, db, 0, readLateSQL, first, last, max.events, max.bytes)
+	return readPage(ctx, db, read, 0, readLateSQL, first, last, max.events, max.bytes)
 }
 
-func readIDs(ctx context.Context, db Queryer, ids []int64, max limits) (page, error) {
-	return readPage(ctx, db, len(ids), readIDsSQL, ids, max.bytes)
+func readIDs(ctx context.Context, db Queryer, read mark, ids []int64, max limits) (page, error) {
+	return readPage(ctx, db, read, len(ids), readIDsSQL, ids, max.bytes)
 }
 
 func readWriters(ctx context.Context, db Queryer) ([]heldWriter, error) {

@@ -341,6 +341,12 @@ func (t *tracker) measured(b Backlog, held *heldKeys) {
 	t.metrics.heldEvents.Set(float64(heldEvents))
 }
 
+// proved notes that receipts were compared with the rows, for the table or its sequence had changed.
+func (t *tracker) proved(p proof, took time.Duration) {
+	t.log.Info("receipts compared with the events", zap.Int64("receipts", p.receipts), zap.Int64("events", p.events),
+		zap.Int64("present", p.present), zap.Duration("took", took))
+}
+
 // lookedUp notes what a look into the tail of the stream has found after a takeover.
 func (t *tracker) lookedUp(read, found int64, took time.Duration) {
 	t.metrics.lookedUp.Add(float64(read))

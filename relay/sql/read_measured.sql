@@ -1,4 +1,4 @@
--- The events behind the head, in order, up to $2 events and about $3 bytes; the first event always fits. Measuring takes three times as
+-- The events after the head, $2, in order, up to $4 events and about $5 bytes; the first event always fits. Measuring takes three times as
 -- long as reading, where payloads are small: read_new.sql does without. octet_length reads a toasted payload's length without fetching it,
 -- so a batch that is cut costs no payloads.
 select id, event_id, subject, coalesce(key, ''), headers, payload, created_at, coalesce(async_commit, false)
@@ -7,10 +7,10 @@ from (
     from (
         select id, event_id, subject, key, headers, payload, created_at, async_commit
         from outbox.events
-        where id > $1
+        where id > $2 and :unchanged
         order by id
-        limit $2
+        limit $4
     ) as page
 ) as measured
-where coalesce(bytes_before, 0) < $3
+where coalesce(bytes_before, 0) < $5
 order by id

@@ -5,11 +5,17 @@ with chosen as (
     using unnest($1::bigint[], $2::uuid[]) as named (id, event_id)
     where event.id = named.id
       and event.event_id = named.event_id
-      and exists (select from outbox.receipts as receipt where receipt.ids @> event.id)
+      and exists (
+          select from outbox.receipts as receipt
+          cross join lateral outbox.acknowledged(receipt.ids, receipt.event_ids) as pair
+          where receipt.ids @> event.id and pair.id = event.id and coalesce(pair.event_id, event.event_id) = event.event_id)
     returning event.*
 ), uncovered as (
     update outbox.receipts as receipt
     set ids = receipt.ids - gone.ids,
+        event_ids = case when receipt.event_ids is not null then array(
+            select pair.event_id from outbox.acknowledged(receipt.ids, receipt.event_ids) as pair
+            where not gone.ids @> pair.id order by pair.id) end,
         events = (select coalesce(sum(upper(span) - lower(span)), 0) from unnest(receipt.ids - gone.ids) as span)
     from (select range_agg(int8range(id, id, '[]')) as ids from chosen) as gone
     where receipt.ids && gone.ids

@@ -30,6 +30,9 @@ with chosen as (
     -- A receipt that covers the id speaks of a row that is gone, if not of this one by mistake: the event is to be published.
     update outbox.receipts as receipt
     set ids = receipt.ids - again.ids,
+        event_ids = case when receipt.event_ids is not null then array(
+            select pair.event_id from outbox.acknowledged(receipt.ids, receipt.event_ids) as pair
+            where not again.ids @> pair.id order by pair.id) end,
         events = (select coalesce(sum(upper(span) - lower(span)), 0) from unnest(receipt.ids - again.ids) as span)
     from (select range_agg(int8range(id, id, '[]')) as ids from restored) as again
     where receipt.ids && again.ids

@@ -2,20 +2,28 @@
 -- any.
 with retried as (
     select * from unnest($1::bigint[], $2::uuid[]) with ordinality as r (id, event_id, place)
-), covered as (
-    select range_agg(span) as ids from outbox.receipts, unnest(ids) as span
+), covered as materialized (
+    select receipt.broker, pair.id, pair.event_id
+    from outbox.receipts as receipt
+    join (select range_agg(int8range(id, id, '[]')) as ids from retried) as hull on receipt.ids && hull.ids
+    cross join lateral outbox.acknowledged(receipt.ids, receipt.event_ids) as pair
+    where hull.ids @> pair.id
 )
 select case
            when exists (select from outbox.dead_letters as dead where dead.id = retried.id and dead.event_id = retried.event_id)
                then 'dead'
            when $3::text <> '' and exists (
-               select from outbox.receipts as receipt where receipt.broker <> $3::text and receipt.ids @> retried.id
+               select from covered
+               where covered.broker <> $3::text and covered.id = retried.id
+                 and coalesce(covered.event_id, retried.event_id) = retried.event_id
            ) then 'elsewhere'
-           when event.id is null or covered.ids @> retried.id then 'acknowledged'
+           when event.id is null or exists (
+               select from covered
+               where covered.id = retried.id and coalesce(covered.event_id, retried.event_id) = retried.event_id
+           ) then 'acknowledged'
            when exists (select from outbox.held_keys as held where held.key = event.key) then 'held'
            else 'waiting'
        end
 from retried
-cross join covered
 left join outbox.events as event on event.id = retried.id and event.event_id = retried.event_id
 order by retried.place

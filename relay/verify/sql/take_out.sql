@@ -15,7 +15,10 @@ with lost as (
     where receipt.id = $1::bigint and receipt.ids <@ lost.ids
 ), reduced as (
     update outbox.receipts as receipt
-    set ids = receipt.ids - lost.ids, events = receipt.events - covered.events
+    set ids = receipt.ids - lost.ids, events = receipt.events - covered.events,
+        event_ids = case when receipt.event_ids is not null then array(
+            select pair.event_id from outbox.acknowledged(receipt.ids, receipt.event_ids) as pair
+            where not lost.ids @> pair.id order by pair.id) end
     from lost, covered
     where receipt.id = covered.id and not receipt.ids <@ lost.ids
 )

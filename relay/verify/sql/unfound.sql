@@ -4,7 +4,7 @@
 select event.id, event.event_id, event.subject, coalesce(event.key, ''), place.first_sequence,
        clock_timestamp() - event.created_at, clock_timestamp() - place.first_settled_at, clock_timestamp() - place.settled_at
 from (
-    select ids, case when incarnation = $4::text then first_sequence else 0 end as first_sequence, first_settled_at, settled_at
+    select ids, event_ids, case when incarnation = $4::text then first_sequence else 0 end as first_sequence, first_settled_at, settled_at
     from outbox.receipts
     where id = $1::bigint
 ) as place
@@ -14,5 +14,6 @@ cross join lateral (
     from outbox.events
     where id between span.first_id and span.last_id
 ) as event
-where place.ids @> event.id
+join outbox.acknowledged(place.ids, place.event_ids) as pair on pair.id = event.id
+where event.event_id = coalesce(pair.event_id, event.event_id)
 order by event.id
