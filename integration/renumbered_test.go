@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,38 +39,42 @@ func (m *memory) newEvents(t *testing.T) (numbers []int) {
 // while none does: each new event is stored once, in order, before the sweep could find any, and the purge removes no other event.
 func TestIdsDrawnAgainUnderReceipts(t *testing.T) {
 	t.Parallel()
-	for name, empty := range map[string]string{
-		"truncate restart identity":          "truncate outbox.events restart identity",
-		"alter sequence restart":             "delete from outbox.events; alter sequence outbox.events_id_seq restart",
-		"setval":                             "delete from outbox.events; select setval('outbox.events_id_seq', 1, false)",
-		"truncate, and the sequence goes on": "truncate outbox.events",
-		"a new table": `create table outbox.copy (like outbox.events including all); drop table outbox.events;
-			alter table outbox.copy rename to events; alter sequence outbox.copy_id_seq rename to events_id_seq;
-			alter index outbox.copy_pkey rename to events_pkey`,
+	const newTable = `create table outbox.copy (like outbox.events including all); drop table outbox.events;
+		alter table outbox.copy rename to events; alter sequence outbox.copy_id_seq rename to events_id_seq;
+		alter index outbox.copy_pkey rename to events_pkey`
+	for name, c := range map[string]struct {
+		empty  string
+		events int // the new ones
+	}{
+		"truncate restart identity":            {"truncate outbox.events restart identity", 300},
+		"truncate restart identity, few new":   {"truncate outbox.events restart identity", 30},
+		"alter sequence restart":               {"delete from outbox.events; alter sequence outbox.events_id_seq restart", 300},
+		"setval":                               {"delete from outbox.events; select setval('outbox.events_id_seq', 1, false)", 300},
+		"setval, few new":                      {"delete from outbox.events; select setval('outbox.events_id_seq', 1, false)", 30},
+		"truncate, where the sequence goes on": {"truncate outbox.events", 300},
+		"a new table":                          {newTable, 300},
 	} {
-		for _, events := range []int{30, 300} {
-			for _, live := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s, %d new, ", name, events)+map[bool]string{true: "live", false: "stopped"}[live], func(t *testing.T) {
-					t.Parallel()
-					db, broker := harness.Postgres(t), &memory{}
-					change := func(c *relay.Config) { c.Retention, c.SweepInterval = 15*time.Second, time.Hour }
-					r, stop := runRelay(t, db.URL, broker, change)
-					writeOld(t, db, broker)
-					if !live {
-						stop()
-					}
-					_, err := db.Pool.Exec(t.Context(), "begin; "+empty+"; "+strings.ReplaceAll(writeNew, "EVENTS", strconv.Itoa(events))+"; commit")
-					require.NoError(t, err)
-					if !live {
-						r, stop = runRelay(t, db.URL, broker, change)
-					}
-					defer stop()
-					requireNew(t, broker, events)
-					require.Zero(t, r.Status().Duplicates, "nothing is published again")
-					require.Eventually(t, func() bool { return rowCount(t, db.Pool, "outbox.events") == 0 }, 60*time.Second, 50*time.Millisecond)
-					requireFlow(t, db, broker)
-				})
-			}
+		for _, live := range []bool{true, false} {
+			t.Run(name+", "+map[bool]string{true: "live", false: "stopped"}[live], func(t *testing.T) {
+				t.Parallel()
+				db, broker := harness.Postgres(t), &memory{}
+				change := func(c *relay.Config) { c.Retention, c.SweepInterval = 5*time.Second, time.Hour }
+				r, stop := runRelay(t, db.URL, broker, change)
+				writeOld(t, db, broker)
+				if !live {
+					stop()
+				}
+				_, err := db.Pool.Exec(t.Context(), "begin; "+c.empty+"; "+strings.ReplaceAll(writeNew, "EVENTS", strconv.Itoa(c.events))+"; commit")
+				require.NoError(t, err)
+				if !live {
+					r, stop = runRelay(t, db.URL, broker, change)
+				}
+				defer stop()
+				requireNew(t, broker, c.events)
+				require.Zero(t, r.Status().Duplicates, "nothing is published again")
+				require.Eventually(t, func() bool { return rowCount(t, db.Pool, "outbox.events") == 0 }, 60*time.Second, 50*time.Millisecond)
+				requireFlow(t, db, broker)
+			})
 		}
 	}
 }
@@ -81,14 +84,14 @@ func writeOld(t *testing.T, db *harness.Database, broker *memory) {
 	t.Helper()
 	_, err := db.Pool.Exec(t.Context(), "insert into outbox.events (subject, key, payload) select 'game.old', 'k', '' from generate_series(1, $1)", oldEvents)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return broker.count() == oldEvents }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return broker.count() == oldEvents }, 60*time.Second, 10*time.Millisecond)
 	requireSettled(t, db.Pool)
 }
 
 // requireNew waits for the new events, and compares their order with that in which they were written.
 func requireNew(t *testing.T, broker *memory, events int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(broker.newEvents(t)) >= events }, 30*time.Second, 10*time.Millisecond, "new events are not published")
+	require.Eventually(t, func() bool { return len(broker.newEvents(t)) >= events }, 90*time.Second, 10*time.Millisecond, "new events are not published")
 	for i, number := range broker.newEvents(t) {
 		require.Equal(t, i+1, number, "the order of the new events")
 	}
@@ -102,16 +105,16 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 		"cluster":       "cluster outbox.events using events_pkey",
 		"a row is gone": "delete from outbox.events where id = 100",
 		"the table is restored alone": `create table public.kept as table outbox.events; truncate outbox.events;
-			select pg_sleep(3); insert into outbox.events overriding system value table public.kept`,
+			select pg_sleep(1); insert into outbox.events overriding system value table public.kept`,
 		"the table is restored alone, after new events": `create table public.kept as table outbox.events; truncate outbox.events;
 			insert into outbox.events (subject, key, payload) values ('game.between', 'k', '');
-			select pg_sleep(3); insert into outbox.events overriding system value table public.kept`,
+			select pg_sleep(1); insert into outbox.events overriding system value table public.kept`,
 	} {
 		for _, live := range []bool{true, false} {
 			t.Run(name+", "+map[bool]string{true: "live", false: "stopped"}[live], func(t *testing.T) {
 				t.Parallel()
 				db, broker := harness.Postgres(t), &memory{}
-				settings := func(c *relay.Config) { c.SweepInterval = time.Second }
+				settings := func(c *relay.Config) { c.SweepInterval = 100 * time.Millisecond }
 				r, stop := runRelay(t, db.URL, broker, settings)
 				writeOld(t, db, broker)
 				if !live {
@@ -125,12 +128,10 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 					r, stop = runRelay(t, db.URL, broker, settings)
 				}
 				defer stop()
-				for range 3 {
-					_, err := db.Pool.Exec(t.Context(), strings.ReplaceAll(writeNew, "EVENTS", "10"))
-					require.NoError(t, err)
-					<-time.After(time.Second) // some sweeps
-				}
-				require.Eventually(t, func() bool { return len(broker.newEvents(t)) == 30 }, 20*time.Second, 10*time.Millisecond)
+				_, err := db.Pool.Exec(t.Context(), strings.ReplaceAll(writeNew, "EVENTS", "10"))
+				require.NoError(t, err)
+				requireNew(t, broker, 10)
+				<-time.After(time.Second) // some sweeps, which must find nothing
 				requireSettled(t, db.Pool)
 				require.Zero(t, r.Status().Duplicates, "acknowledged events are published again")
 			})

@@ -198,8 +198,9 @@ func checkVersion(ctx context.Context, db Queryer, want int64) error {
 	return nil
 }
 
-// checkSequence refuses a sequence that lies behind the ids in use, as after a restore or a switch to a logical replica, which
-// copies no sequences. New events would get ids that are taken, and ids that come before those of older events.
+// checkSequence refuses a sequence whose last id is below that of a row, as after a restore or a switch to a logical replica,
+// which copies no sequences. New events would get ids that are taken, and ids that come before those of older events. Receipts
+// above it do not matter: they cover only the events that they name.
 func checkSequence(ctx context.Context, db Queryer) error {
 	rows, err := db.Query(ctx, checkSequenceSQL)
 	if err != nil {

@@ -157,9 +157,33 @@
 //	limit of its own explains that    within its duplicate window it would drop them
 //
 // The publisher watches the stream from then on: once it does not go on from where it was, nothing is published
-// ([ErrRewound]), and the session begins anew with this comparison. Receipts are exact: they list the ids whose rows carried the
-// acknowledged event_id, and go together with those rows. So a database that was failed over or restored, and hands out
-// ids again, never has a new event taken for one that was published.
+// ([ErrRewound]), and the session begins anew with this comparison.
+//
+// # Ids that are drawn again
+//
+// An id does not name an event: TRUNCATE ... RESTART IDENTITY, a setval, a restore or a promoted standby hand out the same
+// ids again. A receipt names its events by id and event_id, and covers a row only if it has both. The purge deletes by
+// event_id, so a row that only has the id of a receipt stays, and is an event to publish.
+//
+// Comparing each retained row would be slow, so the ids of a receipt count by themselves as long as they cannot have been
+// drawn again. Three facts are checked in the snapshot of each statement that reads events (sql/unchanged.sql); if one
+// fails the statement returns nothing, and a new session begins:
+//
+//	fact                                                 changed by
+//	---------------------------------------------------  ----------------------------------------------------------
+//	the generation: the files of outbox.events and its   TRUNCATE, RESTART, DROP, a restore; also VACUUM FULL, CLUSTER
+//	  sequence are the same
+//	the last id drawn is not below the head              setval to a lower id
+//	the row at the head, if it is still there, has the   setval, once writers have passed the head again: an id that is
+//	  event_id that was read                               drawn again is followed by all ids after it
+//
+// A receipt keeps the generation in which its events were read. A new session compares the receipts of other generations
+// with the rows, once, and all of them if the sequence was set back or the rows at the ends of the newest receipts are not
+// the acknowledged ones (sql/prove_receipts.sql). What matches gets the present generation: a VACUUM FULL or a restore of the
+// whole database sends nothing again. What does not match covers no id any more, but stays until its retention is over: where
+// the rows are put back, they are recognised by their event_id (sql/acknowledged.sql). The sweep repeats the check of the
+// newest receipts. What escapes all of this, as ids that are drawn again under old receipts after their rows were deleted by
+// hand, is left in the table by the purge, and found by the next sweep.
 //
 // # Two brokers
 //

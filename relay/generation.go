@@ -168,8 +168,8 @@ func (r *reader) withoutAcknowledged(ctx context.Context, p page) (page, error) 
 	for i := range p.events {
 		events[i] = identityOf(&p.events[i])
 	}
-	ids, eventIDs := columns(events)
-	rows, err := r.db.Query(ctx, acknowledgedSQL, r.table, ids, eventIDs)
+	ids, uuids := columns(events)
+	rows, err := r.db.Query(ctx, acknowledgedSQL, r.table, ids, uuids)
 	if err != nil {
 		return page{}, err
 	}

@@ -399,6 +399,9 @@ func hand(ctx context.Context, b batch, db *database, ring *bell, out chan<- bat
 // sweep runs the safety sweep and returns how long it took.
 func (r *Relay) sweep(ctx context.Context, read *reader) (time.Duration, error) {
 	began := time.Now()
+	if err := read.requireProven(ctx); err != nil {
+		return 0, fmt.Errorf("doubt the receipts: %w", err)
+	}
 	found, err := read.sweep(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("sweep for forgotten events: %w", err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/gameoutbox/relay/outbox"
 )
 
 var (
@@ -48,20 +50,40 @@ type acknowledged struct {
 }
 
 // columns returns the ids and the event ids as Postgres takes them.
-func columns(events []identity) (ids []int64, eventIDs [][16]byte) {
-	ids, eventIDs = make([]int64, len(events)), make([][16]byte, len(events))
-	for i, each := range events {
-		ids[i], eventIDs[i] = each.id, each.eventID
+func columns(events []identity) (ids []int64, _ eventIDs) {
+	ids = make([]int64, len(events))
+	for i := range events {
+		ids[i] = events[i].id
 	}
-	return ids, eventIDs
+	return ids, events
 }
+
+// eventIDs are the event ids of events as an array of Postgres. pgx takes a third of the time to encode it that it takes for a slice.
+type eventIDs []identity
+
+// Dimensions implements [pgtype.ArrayGetter].
+func (e eventIDs) Dimensions() []pgtype.ArrayDimension {
+	return []pgtype.ArrayDimension{{Length: int32(len(e)), LowerBound: 1}} //nolint:gosec // a batch
+}
+
+// Index implements [pgtype.ArrayGetter].
+func (e eventIDs) Index(i int) any { return (*eventUUID)(&e[i].eventID) }
+
+// IndexType implements [pgtype.ArrayGetter].
+func (e eventIDs) IndexType() any { return (*eventUUID)(nil) }
+
+// eventUUID is an event id as a value of Postgres.
+type eventUUID outbox.ID
+
+// UUIDValue implements [pgtype.UUIDValuer].
+func (u *eventUUID) UUIDValue() (pgtype.UUID, error) { return pgtype.UUID{Bytes: *u, Valid: true}, nil }
 
 // removeEvents settles events by deleting them.
 func removeEvents(ctx context.Context, db Queryer, a acknowledged) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	ids, eventIDs := columns(a.events)
-	_, err := db.Exec(ctx, settleSQL, ids, eventIDs, a.place.broker, a.place.stream, a.place.incarnation, int64(a.position))
+	ids, uuids := columns(a.events)
+	_, err := db.Exec(ctx, settleSQL, ids, uuids, a.place.broker, a.place.stream, a.place.incarnation, int64(a.position))
 	return err
 }
 
@@ -87,10 +109,9 @@ func tryReceipt(ctx context.Context, db Queryer, a acknowledged, extend int64) (
 	if len(a.events) > 0 {
 		first, last = a.events[0], a.events[len(a.events)-1]
 	}
-	_, eventIDs := columns(a.events)
 	rows, err := db.Query(ctx, receiptSQL, multirange(a.events), len(a.events),
 		a.place.broker, a.place.stream, a.place.incarnation, int64(a.first), int64(a.last), extend, int64(a.position),
-		first.id, [16]byte(first.eventID), last.id, [16]byte(last.eventID), eventIDs, a.generation)
+		first.id, [16]byte(first.eventID), last.id, [16]byte(last.eventID), eventIDs(a.events), a.generation)
 	if err != nil {
 		return false, 0, err
 	}
@@ -117,8 +138,8 @@ func multirange(events []identity) pgtype.Multirange[pgtype.Range[int64]] {
 func readPresent(ctx context.Context, db Queryer, events []identity) ([]identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	ids, eventIDs := columns(events)
-	rows, err := db.Query(ctx, presentSQL, ids, eventIDs)
+	ids, uuids := columns(events)
+	rows, err := db.Query(ctx, presentSQL, ids, uuids)
 	if err != nil {
 		return nil, err
 	}
