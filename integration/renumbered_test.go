@@ -138,3 +138,28 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptsOfAnOlderRelay have no event_ids and no generation. They get those of the rows, unless the sequence was set back meanwhile.
+func TestReceiptsOfAnOlderRelay(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]string{"upgraded": "select", "emptied": "truncate outbox.events restart identity"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, broker := harness.Postgres(t), &memory{}
+			_, stop := runRelay(t, db.URL, broker, nil)
+			writeOld(t, db, broker)
+			stop()
+			_, err := db.Pool.Exec(t.Context(), "update outbox.receipts set event_ids = null, generation = null; "+meanwhile)
+			require.NoError(t, err)
+			_, err = db.Pool.Exec(t.Context(), strings.ReplaceAll(writeNew, "EVENTS", "30"))
+			require.NoError(t, err)
+			r := startRelay(t, db.URL, broker, nil)
+			requireNew(t, broker, 30)
+			requireSettled(t, db.Pool)
+			require.Zero(t, r.Status().Duplicates, "nothing is published again")
+			require.Zero(t, rowCount(t, db.Pool, "outbox.receipts where event_ids is null or generation is null"))
+			require.Zero(t, rowCount(t, db.Pool, `outbox.receipts as receipt, outbox.acknowledged(ids, event_ids) as pair
+				where not exists (select from outbox.events as event where event.id = pair.id and event.event_id = pair.event_id)`))
+		})
+	}
+}
