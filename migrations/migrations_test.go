@@ -31,7 +31,7 @@ func TestFilesAreNumberedWithoutGaps(t *testing.T) {
 var (
 	destroys   = regexp.MustCompile(`(?i)\b(drop|truncate|delete from|update \w+ set|alter table|lock table|cluster|vacuum full)\b`)
 	parameters = regexp.MustCompile(`(?i)alter table [\w.]+ set \([^)]*\);`)
-	columns    = regexp.MustCompile(`(?is)alter table [\w.]+ (add column if not exists \w+ \w+|alter column \w+ set default[^;]*);`)
+	columns    = regexp.MustCompile(`(?is)alter table [\w.]+ (add column if not exists \w+ \w+(\[\])?|alter column \w+ set (default|storage)[^;]*);`)
 )
 
 func TestNoMigrationRemovesAnythingOnTheWayUp(t *testing.T) {

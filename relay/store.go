@@ -12,13 +12,13 @@ import (
 
 var (
 	//go:embed sql/read_new.sql
-	readNewSQL string
+	readNewText string
 	//go:embed sql/read_measured.sql
-	readMeasuredSQL string
+	readMeasuredText string
 	//go:embed sql/read_late.sql
-	readLateSQL string
+	readLateText string
 	//go:embed sql/read_ids.sql
-	readIDsSQL string
+	readIDsText string
 	//go:embed sql/writers.sql
 	writersSQL string
 	//go:embed sql/ended.sql
@@ -31,6 +31,12 @@ var (
 	burySQL string
 	//go:embed sql/backlog.sql
 	backlogSQL string
+)
+
+// The statements that return events, with the condition of a [mark].
+var (
+	readNewSQL, readMeasuredSQL = guarded(readNewText), guarded(readMeasuredText)
+	readLateSQL, readIDsSQL     = guarded(readLateText), guarded(readIDsText)
 )
 
 // A server that is gone is noticed at once; these only end what would otherwise hang for ever.

@@ -4,14 +4,15 @@
 -- +goose Up
 
 -- Both are null in receipts of an older relay; the next one fills them in. External storage, for random bytes cannot be compressed.
-alter table outbox.receipts add column if not exists event_ids uuid[], add column if not exists generation bigint;
+alter table outbox.receipts add column if not exists event_ids uuid[];
 alter table outbox.receipts alter column event_ids set storage external;
+alter table outbox.receipts add column if not exists generation bigint;
 
 comment on column outbox.receipts.ids is 'The ids of the acknowledged events in outbox.events, those alone.';
 comment on column outbox.receipts.event_ids is
     'The event_ids of the acknowledged events, in the order of ids. A row with one of the ids and another event_id was not acknowledged: it is an event to publish.';
 comment on column outbox.receipts.generation is
-    'Names the file of outbox.events and that of its sequence when the events were read. TRUNCATE, RESTART, VACUUM FULL and a restore replace a file. The ids of a receipt with another generation are compared with the rows before they count.';
+    'Names the files of outbox.events and its sequence as they were when the events were read. Whatever empties, rewrites or restores the table, or restarts the sequence, replaces a file. The ids of a receipt with another generation are compared with the rows before they count.';
 
 -- It is part of statements that read many receipts, so Postgres must be able to inline it: one query, no settings.
 -- +goose StatementBegin
