@@ -68,6 +68,7 @@ func TestCLIFailsWithANewerSchema(t *testing.T) {
 func TestCLIFailsWithoutRights(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)
+	env, _ := ownStream(t, harness.NATS(t))
 	role := fmt.Sprintf("cli_%d", time.Now().UnixNano())
 	_, err := db.Pool.Exec(t.Context(), fmt.Sprintf("create role %s login password 'hunter2'", role))
 	require.NoError(t, err)
@@ -75,7 +76,7 @@ func TestCLIFailsWithoutRights(t *testing.T) {
 		_, err := db.Pool.Exec(context.WithoutCancel(t.Context()), fmt.Sprintf("drop owned by %s; drop role %s", role, role))
 		require.NoError(t, err)
 	})
-	c := newCLI(t, as(t, db.URL, role, "hunter2"))
+	c := newCLI(t, as(t, db.URL, role, "hunter2"), env...)
 	grant := fmt.Sprintf("select outbox.grant_relay('%s')", role)
 	got := c.run(t, "run")
 	requireStartFails(t, got, 1, role, grant)
@@ -171,18 +172,6 @@ func TestCLIRunMigratesIfAsked(t *testing.T) {
 	require.Zero(t, code, p.logged())
 }
 
-func TestCLIWithoutABrokerSaysSo(t *testing.T) {
-	t.Parallel()
-	db := migrated(t)
-	c := newCLI(t, db.URL)
-	p := c.start(t)
-	require.Contains(t, p.logged(), "MQ not configured, using noop publisher")
-	id := strings.TrimSpace(c.mustRun(t, "publish", "game.x", `"hello"`))
-	require.Eventually(t, func() bool { return strings.Contains(p.logged(), id) }, cliTimeout, 10*time.Millisecond)
-	code, _ := p.stop(t)
-	require.Zero(t, code, p.logged())
-}
-
 func TestCLIStartsDuringAnOutageOfTheBroker(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)
@@ -249,7 +238,8 @@ func TestCLIStatus(t *testing.T) {
 func TestCLIStopsInTimeWhenPostgresHangs(t *testing.T) {
 	t.Parallel()
 	server := harness.StartPostgres(t, harness.PostgresOptions{})
-	c := newCLI(t, server.EmptyDatabase(t).URL, "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=1s")
+	env, _ := ownStream(t, harness.NATS(t))
+	c := newCLI(t, server.EmptyDatabase(t).URL, append(env, "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=1s")...)
 	p := c.start(t, "--migrate")
 	p.await(t, "relay is leading")
 	server.Pause()

@@ -188,6 +188,9 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	if r.table, err = readGeneration(ctx, reading); err != nil {
 		return fmt.Errorf("read the generation of the table: %w", err)
 	}
+	if err := r.takeBackLogged(ctx); err != nil {
+		return err
+	}
 	r.chooseBroker(ctx)
 	r.low.Store(0)
 	r.landed.Store(false)

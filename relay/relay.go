@@ -33,22 +33,24 @@ type Relay struct {
 	pool      *pgxpool.Pool
 	publisher Publisher
 	switcher  Switcher // the publisher, if it stands for two; nil if not
-	tenancy   *tenancy
-	share     *Share    // nil for none
-	active    Publisher // the broker of this session; see chooseBroker
-	db        *database // of this session, for what is done beside the reading
-	table     int64     // the generation of the table in this session
-	absent    bool      // receipts name events that are not in the table
-	log       *zap.Logger
-	track     *tracker
-	metrics   *metrics
-	version   int64
-	clock     clock
-	low       atomic.Int64 // the least id that may be unsettled
-	behind    atomic.Bool  // whether the last read was as large as it may be
-	landed    atomic.Bool  // no batch is on its way
-	parked    atomic.Pointer[parkedIDs]
-	held      atomic.Pointer[heldKeys]
+	// placeholder is the publisher, if it stands for no broker; nil if not.
+	placeholder Placeholder
+	tenancy     *tenancy
+	share       *Share    // nil for none
+	active      Publisher // the broker of this session; see chooseBroker
+	db          *database // of this session, for what is done beside the reading
+	table       int64     // the generation of the table in this session
+	absent      bool      // receipts name events that are not in the table
+	log         *zap.Logger
+	track       *tracker
+	metrics     *metrics
+	version     int64
+	clock       clock
+	low         atomic.Int64 // the least id that may be unsettled
+	behind      atomic.Bool  // whether the last read was as large as it may be
+	landed      atomic.Bool  // no batch is on its way
+	parked      atomic.Pointer[parkedIDs]
+	held        atomic.Pointer[heldKeys]
 }
 
 // New returns a relay that is ready to [Relay.Run]. It reports every problem of cfg, joined, and connects to nothing.
@@ -68,10 +70,11 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	}
 	m := newMetrics(opts.Registerer, opts.Publisher.Name())
 	switcher, _ := opts.Publisher.(Switcher)
+	placeholder, _ := opts.Publisher.(Placeholder)
 	owner := newOwner()
 	track := newTracker(log, m, owner, opts.Publisher.Name())
 	return &Relay{
-		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, log: log, metrics: m, track: track,
+		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, placeholder: placeholder, log: log, metrics: m, track: track,
 		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion, share: opts.Share,
 	}, nil
 }
@@ -93,9 +96,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	deadlines, release := newDeadlines(ctx, r.cfg.ShutdownTimeout)
 	defer release()
 	retry := r.cfg.newBackoff(brokerPauseMax)
+	work := r.lead
+	if r.placeholder != nil {
+		work = r.watch
+	}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := r.lead(ctx, deadlines)
+		err := work(ctx, deadlines)
 		if ctx.Err() != nil {
 			break
 		}

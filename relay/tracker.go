@@ -256,6 +256,25 @@ func (t *tracker) rehoming(events int64) {
 	t.log.Info("the events that only the fallback got are published to the primary too", zap.Int64("events", events))
 }
 
+// unconfigured notes that there is no broker, and what that means for the events.
+func (t *tracker) unconfigured(why string) {
+	t.mu.Lock()
+	changed := t.status.Broker.Error != why
+	if changed {
+		t.status.Broker.State, t.status.Broker.Since, t.status.Broker.Error = BrokerMisconfigured, time.Now(), why
+	}
+	t.mu.Unlock()
+	if changed {
+		t.log.Warn("nothing is published", zap.String("cause", why))
+	}
+	t.enter(StateUnconfigured)
+}
+
+// takenBack notes that events are published which a relay without a broker had taken for published.
+func (t *tracker) takenBack(events int64) {
+	t.log.Warn("events that were only logged are published", zap.Int64("events", events))
+}
+
 // quietFor returns how long the broker has not answered, because nobody asked or because an answer takes its time.
 func (t *tracker) quietFor() time.Duration {
 	t.mu.Lock()
@@ -453,6 +472,8 @@ func (t *tracker) snapshot() Status {
 		s.NotReady = trouble
 	case s.State == StateConnecting, s.State == StateStopping:
 		s.NotReady = "the relay is " + string(s.State)
+	case s.State == StateUnconfigured:
+		s.NotReady = s.Broker.Error
 	case s.State == StateLeading && s.Broker.Error != "":
 		s.NotReady = "the broker does not store events: " + s.Broker.Error
 	}

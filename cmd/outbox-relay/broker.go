@@ -16,7 +16,8 @@ import (
 
 // newPublisher returns the publisher of the configured broker: NATS where it is configured, else Redis, and where both are, NATS with
 // Redis as its fallback. Without any it is the noop publisher, which says so loudly. A broker that cannot be reached never leads to it.
-func newPublisher(cfg config.Config, log *zap.Logger) (relay.Publisher, error) {
+func newPublisher(settings *config.Settings, log *zap.Logger) (relay.Publisher, error) {
+	cfg := settings.Config
 	switch {
 	case cfg.UsesFailover():
 		return newPair(cfg, log)
@@ -25,7 +26,8 @@ func newPublisher(cfg config.Config, log *zap.Logger) (relay.Publisher, error) {
 	case cfg.UsesRedis():
 		return redisstream.New(cfg.Redis, log)
 	}
-	return noop.New(log), nil
+	missing := settings.Show("mq.nats_url") + ", " + settings.Show("redis.host") + "; set one of the two"
+	return noop.New(log, missing), nil
 }
 
 // newPair returns the publisher of NATS with Redis as its fallback.

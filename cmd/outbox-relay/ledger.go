@@ -19,13 +19,13 @@ type ledger struct {
 
 // openLedger returns the configured broker, of two the primary. It changes nothing there: a stream that is missing stays missing.
 func openLedger(settings *config.Settings) (*ledger, error) {
-	cfg := settings.Config
-	cfg.MQ.CreateStream = false
-	if cfg.UsesFailover() {
-		cfg.Redis.Host = ""
+	single := *settings
+	single.Config.MQ.CreateStream = false
+	if single.Config.UsesFailover() {
+		single.Config.Redis.Host = ""
 	}
 	log := zap.NewNop() // what goes wrong is in the errors
-	publisher, err := newPublisher(cfg, log)
+	publisher, err := newPublisher(&single, log)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func TestWhichPublisherIsChosen(t *testing.T) {
 		"jetstream": {"OUTBOX_MQ_STREAM_NAME=x"},
 		"redis":     {"OUTBOX_REDIS_HOST=cache"},
 	} {
-		publisher, err := newPublisher(settingsWith(t, env...).Config, quietLog())
+		publisher, err := newPublisher(settingsWith(t, env...), quietLog())
 		require.NoError(t, err)
 		require.Equal(t, name, publisher.Name())
 		require.NoError(t, publisher.Close(t.Context()))
@@ -96,7 +96,7 @@ func TestWhichPublisherIsChosen(t *testing.T) {
 
 func TestRedisWithoutNATSIsTheBroker(t *testing.T) {
 	t.Parallel()
-	publisher, err := newPublisher(settingsWith(t, "OUTBOX_MQ_NATS_URL=", "OUTBOX_REDIS_HOST=cache").Config, quietLog())
+	publisher, err := newPublisher(settingsWith(t, "OUTBOX_MQ_NATS_URL=", "OUTBOX_REDIS_HOST=cache"), quietLog())
 	require.NoError(t, err)
 	require.Equal(t, "redis", publisher.Name())
 	require.NoError(t, publisher.Close(t.Context()))
@@ -115,7 +115,7 @@ func TestRedisBesideNATSIsItsFallback(t *testing.T) {
 	log, err := newLogger(config.DefaultLog(), &out)
 	require.NoError(t, err)
 	env := []string{"OUTBOX_MQ_NATS_URL=nats://n", "OUTBOX_REDIS_HOST=cache", "OUTBOX_REDIS_PASSWORD=hunter2"}
-	publisher, err := newPublisher(settingsWith(t, env...).Config, log)
+	publisher, err := newPublisher(settingsWith(t, env...), log)
 	require.NoError(t, err)
 	require.Equal(t, "jetstream", publisher.Name())
 	require.NoError(t, publisher.Close(t.Context()))
@@ -128,7 +128,7 @@ func TestNoopIsChosenLoudly(t *testing.T) {
 	var out bytes.Buffer
 	log, err := newLogger(config.DefaultLog(), &out)
 	require.NoError(t, err)
-	_, err = newPublisher(settingsWith(t).Config, log)
+	_, err = newPublisher(settingsWith(t), log)
 	require.NoError(t, err)
 	require.Contains(t, out.String(), "MQ not configured, using noop publisher")
 	require.Contains(t, out.String(), `"level":"warn"`)

@@ -47,7 +47,7 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 	if s.pool, err = newPool(ctx, settings); err != nil {
 		return s, err
 	}
-	if s.publisher, err = newPublisher(settings.Config, s.log); err != nil {
+	if s.publisher, err = newPublisher(settings, s.log); err != nil {
 		return s, err
 	}
 	s.engine, err = relay.New(settings.Config.Relay, relay.Options{

@@ -17,24 +17,31 @@ const shownPayload = 256
 
 // Publisher logs events. Make one with [New].
 type Publisher struct {
-	log    *zap.Logger
-	closed atomic.Bool
+	log     *zap.Logger
+	missing string
+	closed  atomic.Bool
 }
 
-var _ relay.Publisher = (*Publisher)(nil)
+var (
+	_ relay.Publisher   = (*Publisher)(nil)
+	_ relay.Placeholder = (*Publisher)(nil)
+)
 
-// New returns a publisher that logs events, and warns that nothing is published.
-func New(log *zap.Logger) *Publisher {
-	log.Warn("MQ not configured, using noop publisher: NOTHING IS PUBLISHED, every event is written to this log and then removed "+
-		"from Postgres; set mq.nats_url to publish",
-		zap.String("publisher", "noop"))
-	return &Publisher{log: log}
+// New returns a publisher that logs events, and warns that nothing is published. missing says what to configure.
+func New(log *zap.Logger, missing string) *Publisher {
+	log.Warn("MQ not configured, using noop publisher", zap.String("publisher", "noop"),
+		zap.String("effect", "NOTHING IS PUBLISHED: events are written to this log and wait in Postgres"),
+		zap.String("missing", missing))
+	return &Publisher{log: log, missing: missing}
 }
 
 // Name implements [relay.Publisher].
 func (p *Publisher) Name() string { return "noop" }
 
-// Publish implements [relay.Publisher]: it logs each event and answers that it is stored.
+// Missing implements [relay.Placeholder].
+func (p *Publisher) Missing() string { return p.missing }
+
+// Publish implements [relay.Publisher]: it logs each event. None is stored, which the error says.
 func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.Outcome, error) {
 	outcomes := make([]relay.Outcome, len(events))
 	if p.closed.Load() {
@@ -45,13 +52,12 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 			return outcomes, err
 		}
 		p.show(&events[i])
-		outcomes[i].Stored = true
 	}
-	return outcomes, nil
+	return outcomes, fmt.Errorf("%w: %s", relay.ErrMisconfigured, p.missing)
 }
 
 func (p *Publisher) show(event *relay.Event) {
-	p.log.Info("event, not published",
+	p.log.Info("event, not published", zap.Int64("id", event.ID),
 		zap.String("subject", event.Subject), zap.String("key", event.Key), zap.Stringer("event_id", event.EventID),
 		zap.Int("bytes", len(event.Payload)), zap.String("payload", shorten(event.Payload)))
 }
