@@ -28,7 +28,7 @@ func (t *keyTable) readEnviron(environ []string) layer {
 			continue
 		}
 		k, fromFile, _ := t.find(name)
-		l.settings = append(l.settings, setting{key: k, fromFile: fromFile, where: variable, text: text})
+		l.settings = append(l.settings, setting{key: k, fromFile: fromFile, where: variable, text: cutNewline(text)})
 	}
 	l.refuseDoubleSecrets()
 	return l

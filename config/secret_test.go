@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -42,6 +43,18 @@ func TestSecretFileLosesOneNewline(t *testing.T) {
 		got := mustLoad(t, input{env: []string{"OUTBOX_REDIS_PASSWORD_FILE=" + secretFile(t, content)}}).Config.Redis.Password
 		require.Equal(t, want, got, "%q", content)
 	}
+}
+
+func TestAVariableLosesOneNewline(t *testing.T) {
+	t.Parallel()
+	settings := mustLoad(t, input{env: []string{
+		"OUTBOX_REDIS_PASSWORD=a\n\n", "OUTBOX_MQ_NATS_URL=nats://n:4222\r\n", "OUTBOX_RELAY_RETENTION=7m\n",
+		"OUTBOX_POSTGRES_URL_FILE=" + secretFile(t, "postgres://db/game\n") + "\n",
+	}})
+	require.Equal(t, "a\n", settings.Config.Redis.Password)
+	require.Equal(t, "nats://n:4222", settings.Config.MQ.NATSURL)
+	require.Equal(t, 7*time.Minute, settings.Config.Relay.Retention)
+	require.Equal(t, "postgres://db/game", settings.Config.Postgres.URL)
 }
 
 func TestSecretURLFromAFileIsJudged(t *testing.T) {

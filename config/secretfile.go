@@ -48,10 +48,15 @@ func (s setting) readSecret() error {
 	case len(content) > maxSecret:
 		return errors.New("it holds more than 1 MiB")
 	}
-	text, newline := strings.CutSuffix(string(content), "\n")
-	if newline {
-		text = strings.TrimSuffix(text, "\r")
-	}
-	s.key.field.parse(text)
+	s.key.field.parse(cutNewline(string(content)))
 	return nil
+}
+
+// cutNewline removes one newline at the end, which editors and shells add to what they write.
+func cutNewline(text string) string {
+	cut, newline := strings.CutSuffix(text, "\n")
+	if newline {
+		return strings.TrimSuffix(cut, "\r")
+	}
+	return text
 }

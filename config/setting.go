@@ -29,7 +29,24 @@ func (s setting) store(target value) bool {
 
 // wrongType words the problem of a value that store refused.
 func (s setting) wrongType(target value) Problem {
-	return problemOf(s.where, s.name(), s.shown(), target.form().sentence)
+	allowed := target.form().sentence
+	if h, ok := target.(hinter); ok && s.given() != "" {
+		if hint := h.hintFor(s.given()); hint != "" {
+			allowed += "; write " + hint
+		}
+	}
+	return problemOf(s.where, s.name(), s.shown(), allowed)
+}
+
+// given returns the text of the value; empty if it is no scalar.
+func (s setting) given() string {
+	switch {
+	case s.node == nil:
+		return s.text
+	case s.node.Kind == yaml.ScalarNode:
+		return s.node.Value
+	}
+	return ""
 }
 
 func (s setting) shown() string {

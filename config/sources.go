@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -93,9 +94,10 @@ func (w *walker) nameOf(item *yaml.Node, source *listed, lines map[string]int) (
 
 // pairOf returns the value of a key in a mapping; nil if there is none.
 func pairOf(mapping *yaml.Node, name string) *yaml.Node {
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i].Value == name {
-			return resolve(mapping.Content[i+1])
+	pairs, _ := pairsOf(mapping) // what is wrong with them is reported when the source is read
+	for _, p := range pairs {
+		if p.name.Value == name {
+			return p.value
 		}
 	}
 	return nil
@@ -111,16 +113,34 @@ func (l *loader) loadSources(items []listed, src Source) []*loader {
 		s.apply(s.readItem(item.node))
 		s.apply(s.table.readEnviron(src.Environ))
 		s.readSecretFiles()
+		sources, tables = append(sources, s), append(tables, s.table)
+	}
+	shareDefaultNATS(sources)
+	for _, s := range sources {
 		s.dropUnconfigured()
 		s.validate()
 		s.require(src.Required)
 		l.problems = append(l.problems, s.problems...)
-		sources, tables = append(sources, s), append(tables, s.table)
 	}
 	l.apply(l.table.refuseUnknown(src.Environ, tables))
 	l.refuseBoth(sources)
 	l.refuseSameDatabase(sources)
 	return sources
+}
+
+// shareDefaultNATS makes the sources without a broker use NATS at its default address, if another source does: one that sets
+// mq.stream_name alone, for instance, takes mq.nats_url over from the whole, and so does one that sets nothing.
+func shareDefaultNATS(sources []*loader) {
+	usesDefault := func(s *loader) bool {
+		_, given := s.winners[s.prefix+"mq.nats_url"]
+		return s.present["mq"] && !given
+	}
+	if !slices.ContainsFunc(sources, usesDefault) {
+		return
+	}
+	for _, s := range sources {
+		s.present["mq"] = s.present["mq"] || !s.present["redis"]
+	}
 }
 
 // newSource returns the loader of a source, which begins with what the whole says.

@@ -67,9 +67,53 @@ sources:
   - {name: b, postgres: {url: postgres://b/game}, mq: {}}
   - {name: c, postgres: {url: postgres://c/game}, redis: {db: 2}}
 `}).Sources()
-	require.False(t, sources[0].Config.UsesNATS() || sources[0].Config.UsesRedis())
+	require.Equal(t, "nats://localhost:4222", sources[0].Config.MQ.NATSURL, "what b takes over from the whole holds for a too")
+	require.False(t, sources[0].Config.UsesRedis())
+	require.False(t, sources[2].Config.UsesNATS())
 	require.Equal(t, "nats://localhost:4222", sources[1].Config.MQ.NATSURL)
 	require.Equal(t, "localhost", sources[2].Config.Redis.Host)
+}
+
+func TestASourceWithoutABrokerBesideOneWithAnAddressOfItsOwn(t *testing.T) {
+	t.Parallel()
+	sources := mustLoad(t, input{yaml: `
+sources:
+  - {name: a, postgres: {url: postgres://a/game}}
+  - {name: b, postgres: {url: postgres://b/game}, mq: {nats_url: nats://b}}
+`}).Sources()
+	require.False(t, sources[0].Config.UsesNATS(), "nobody has said where its events go")
+}
+
+// TestTheExampleOfManyDatabases loads what README.md shows, and what it showed before.
+func TestTheExampleOfManyDatabases(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{readmeFile, "../README.zh-CN.md"} {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, text := range strings.Split(string(content), "```yaml\n") {
+			example, _, _ := strings.Cut(text, "```")
+			if !strings.Contains(example, "sources:\n") {
+				continue
+			}
+			_, list, _ := strings.Cut(example, "sources:\n")
+			requireBothUseNATS(t, example)
+			requireBothUseNATS(t, "sources:\n"+list)
+		}
+	}
+}
+
+func requireBothUseNATS(t *testing.T, example string) {
+	t.Helper()
+	for _, name := range []string{"eu", "us-west"} {
+		example = strings.ReplaceAll(example, "/run/secrets/"+name+"}", secretFile(t, "postgres://"+name+"/game\n")+"}")
+	}
+	sources := mustLoad(t, input{yaml: example, required: []string{"postgres.url"}}).Sources()
+	require.Len(t, sources, 2)
+	for _, source := range sources {
+		require.Equal(t, "nats://localhost:4222", source.Config.MQ.NATSURL, source.Source)
+	}
+	require.Equal(t, "game-events", sources[0].Config.MQ.StreamName)
+	require.Equal(t, "us-west-events", sources[1].Config.MQ.StreamName)
 }
 
 func TestAVariableChangesAListedSource(t *testing.T) {

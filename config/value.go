@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,17 @@ type scalar[T any] struct {
 	write func(T) string
 	tags  []string // the YAML types it takes
 	is    form
+	hint  func(string) string // what to write instead of a text that cannot be read; nil, or empty, if that is not certain
+}
+
+// hinter is a value that may know what was meant by a text that it cannot read.
+type hinter interface{ hintFor(text string) string }
+
+func (s scalar[T]) hintFor(text string) string {
+	if s.hint == nil {
+		return ""
+	}
+	return s.hint(text)
 }
 
 func (s scalar[T]) parse(text string) bool {
@@ -62,19 +74,19 @@ var textForm = form{"text", "a text; in YAML, a number or a date needs quotes to
 
 func textValue(at *string) value {
 	same := func(s string) (string, bool) { return s, true }
-	return scalar[string]{at, same, func(s string) string { return s }, []string{"!!str"}, textForm}
+	return scalar[string]{at: at, read: same, write: func(s string) string { return s }, tags: []string{"!!str"}, is: textForm}
 }
 
 func boolValue(at *bool) value {
 	read := func(s string) (bool, bool) { return s == "true", s == "true" || s == "false" }
-	return scalar[bool]{at, read, strconv.FormatBool, []string{"!!bool"}, form{"bool", "true or false"}}
+	return scalar[bool]{at: at, read: read, write: strconv.FormatBool, tags: []string{"!!bool"}, is: form{"bool", "true or false"}}
 }
 
 // integer is what a whole number may be stored in.
 type integer interface{ ~int | ~int32 | ~int64 }
 
 func intValue[T integer](at *T) value {
-	return scalar[T]{at, readInt[T], writeInt[T], []string{"!!int"}, form{"number", "a whole number"}}
+	return scalar[T]{at: at, read: readInt[T], write: writeInt[T], tags: []string{"!!int"}, is: form{"number", "a whole number"}}
 }
 
 func readInt[T integer](text string) (T, bool) {
@@ -87,7 +99,31 @@ func writeInt[T integer](n T) string { return strconv.FormatInt(int64(n), 10) }
 func durationValue(at *time.Duration) value {
 	read := func(s string) (time.Duration, bool) { d, err := time.ParseDuration(s); return d, err == nil }
 	is := form{"duration", "a time with its unit, such as 250ms, 5s or 1m30s"}
-	return scalar[time.Duration]{at, read, writeDuration, []string{"!!str", "!!int"}, is}
+	return scalar[time.Duration]{
+		at: at, read: read, write: writeDuration, tags: []string{"!!str", "!!int"}, is: is, hint: durationHint,
+	}
+}
+
+// longUnits matches a time in units that [time.ParseDuration] does not know, with a rest that it may know.
+var longUnits = regexp.MustCompile(`(?i)^(\d{1,6})\s*(weeks?|w|days?|d|hours?|h|minutes?|mins?|m|seconds?|secs?|s)\s*(.*)$`)
+
+// durationHint returns how a time is written that was written as 3d, 2 weeks or 1d12h.
+func durationHint(text string) string {
+	match := longUnits.FindStringSubmatch(strings.TrimSpace(text))
+	if match == nil {
+		return ""
+	}
+	units := map[byte]time.Duration{'w': 7 * 24 * time.Hour, 'd': 24 * time.Hour, 'h': time.Hour, 'm': time.Minute, 's': time.Second}
+	n, _ := strconv.Atoi(match[1]) // at most six digits
+	d := time.Duration(n) * units[strings.ToLower(match[2])[0]]
+	if match[3] != "" {
+		rest, err := time.ParseDuration(match[3])
+		if err != nil {
+			return ""
+		}
+		d += rest
+	}
+	return writeDuration(d)
 }
 
 // writeDuration is d.String without the zeros at its end: 1m rather than 1m0s.

@@ -92,18 +92,27 @@ func (w *walker) root(node *yaml.Node) {
 	}
 }
 
+// foreignPrefix begins the top-level keys that are not ours: places for anchors, as in Compose files.
+const foreignPrefix = "x-"
+
 // mapping walks the pairs of a section; prefix is its name with a dot, or empty for the whole file.
 func (w *walker) mapping(prefix string, node *yaml.Node) {
 	lines := map[string]int{}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		name, value := node.Content[i], resolve(node.Content[i+1])
-		full := prefix + name.Value
-		if line, twice := lines[name.Value]; twice {
-			w.layer.refuse(w.at(name), full, fmt.Sprintf("is set twice, first in line %d; allowed: once", line))
+	pairs, wrong := pairsOf(node)
+	for _, merge := range wrong {
+		w.layer.refuse(w.at(merge), prefix+mergeKey, "is "+describe(resolve(merge))+"; allowed: an alias of a mapping such as *shared, or a list of them")
+	}
+	for _, p := range pairs {
+		full := prefix + p.name.Value
+		if prefix == "" && strings.HasPrefix(full, foreignPrefix) {
 			continue
 		}
-		lines[name.Value] = name.Line
-		w.pair(full, name, value)
+		if line, twice := lines[p.name.Value]; twice {
+			w.layer.refuse(w.at(p.name), full, fmt.Sprintf("is set twice, first in line %d; allowed: once", line))
+			continue
+		}
+		lines[p.name.Value] = p.name.Line
+		w.pair(full, p.name, p.value)
 	}
 }
 

@@ -2,6 +2,8 @@ package redisstream
 
 import (
 	"net"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -32,6 +34,43 @@ func (c Config) key() string {
 		return "redis.addresses"
 	}
 	return "redis.host"
+}
+
+// validHost tells whether host is a name, or an IP address without brackets.
+func validHost(host string) bool {
+	return !strings.ContainsAny(host, ":/@,[] \t\r\n") || isIP(host)
+}
+
+func isIP(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// hostHint says what to write instead of a host that cannot be used; empty if that is not certain.
+func (c Config) hostHint() string {
+	if strings.Contains(c.Host, ",") {
+		return "; several go to redis.addresses"
+	}
+	address := c.Host
+	if u, err := url.Parse(address); err == nil && u.Host != "" && u.Path == "" && u.User == nil { // redis://localhost:6379
+		address = u.Host
+	}
+	if validAddress(address) {
+		host, port, _ := net.SplitHostPort(address)
+		return "; write host: " + quoteAddress(host) + " and port: " + port
+	}
+	if address = strings.Trim(address, "[]"); isIP(address) {
+		return "; write " + quoteAddress(address)
+	}
+	return ""
+}
+
+// quoteAddress writes a host as YAML needs it.
+func quoteAddress(host string) string {
+	if strings.Contains(host, ":") {
+		return quote(host)
+	}
+	return host
 }
 
 func validAddress(address string) bool {

@@ -110,6 +110,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) checkServer(v *relay.Fields) {
+	v.Check(validHost(c.Host), "host", shownAddress(c.Host), "a name or an address alone, such as localhost"+c.hostHint())
 	v.Check(c.Port >= 1 && c.Port <= 65535, "port", c.Port, "1 to 65535")
 	v.Check(c.Username == "" || c.Password != "", "username", "set without password", "username and password together")
 	v.Check(c.DB >= 0, "db", c.DB, "0 or more")

@@ -58,6 +58,32 @@ func TestValidateNamesEachProblem(t *testing.T) {
 	}
 }
 
+func TestAHostIsANameAlone(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"localhost", "redis-1.cache", "10.0.0.1", "::1", "fe80::1%eth0"} {
+		cfg := DefaultConfig()
+		cfg.Host = host
+		require.NoError(t, cfg.Validate(), host)
+	}
+	const allowed = "a name or an address alone, such as localhost"
+	for host, want := range map[string]struct{ value, allowed string }{
+		"localhost:6379":              {`"localhost:6379"`, allowed + "; write host: localhost and port: 6379"},
+		"[::1]:6379":                  {`"[::1]:6379"`, allowed + `; write host: "::1" and port: 6379`},
+		"[::1]":                       {`"[::1]"`, allowed + `; write "::1"`},
+		"redis://cache:7000":          {`"redis://cache:7000"`, allowed + "; write host: cache and port: 7000"},
+		"redis://u:hunter2@cache:700": {"an address with a user in it", allowed},
+		"a:1,b:2":                     {`"a:1,b:2"`, allowed + "; several go to redis.addresses"},
+		"/run/redis.sock":             {`"/run/redis.sock"`, allowed},
+		"local host":                  {`"local host"`, allowed},
+	} {
+		cfg := DefaultConfig()
+		cfg.Host = host
+		var field *relay.FieldError
+		require.ErrorAs(t, cfg.Validate(), &field, host)
+		assert.Equal(t, relay.FieldError{Field: "host", Value: want.value, Allowed: want.allowed}, *field)
+	}
+}
+
 func TestValidateReportsAllAtOnce(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
