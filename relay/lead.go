@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -191,12 +192,15 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	if err := r.takeBackLogged(ctx); err != nil {
 		return err
 	}
+	if err := r.findForeign(ctx); err != nil {
+		return err
+	}
 	r.chooseBroker(ctx)
 	r.low.Store(0)
 	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
-	purge := purger{db: r.db, retention: r.cfg.Retention, keep: r.rehomes(), track: r.track, metrics: r.metrics}
+	purge := purger{db: r.db, retention: r.cfg.Retention, brokers: r.purges(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.measureLoop(running, epoch) })
@@ -318,7 +322,7 @@ func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64, dead chan<-
 		span = min(span, r.cfg.Retention/10)
 	}
 	write := (&receipts{db: r.db, span: span}).write
-	if r.cfg.Retention == 0 && at.broker != r.rehomes() { // what is to be rehomed is kept
+	if r.cfg.Retention == 0 && !slices.Contains(r.rehomes(), at.broker) { // what is to be rehomed is kept
 		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.db, news) }
 	}
 	return &settler{

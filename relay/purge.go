@@ -26,7 +26,7 @@ const purging = "purge settled events"
 type purger struct {
 	db        *database
 	retention time.Duration
-	keep      string // the broker whose receipts stay until its events are rehomed; empty for none
+	brokers   []string // whose receipts may go; nil for every broker
 	track     *tracker
 	metrics   *metrics
 
@@ -82,7 +82,7 @@ func (p *purger) step(ctx context.Context) (int64, error) {
 	if p.position, err = purgePositions(ctx, p.db, p.position, purgePositionsLimit); err != nil {
 		return 0, err
 	}
-	last, events, err := purgeReceipts(ctx, p.db, p.after, p.retention, purgeEvents, p.keep)
+	last, events, err := purgeReceipts(ctx, p.db, p.after, p.retention, purgeEvents, p.brokers)
 	if err != nil {
 		return 0, err
 	}

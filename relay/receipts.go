@@ -174,13 +174,13 @@ func readReceipts(ctx context.Context, db Queryer, generation int64) ([]span, er
 }
 
 // purgeReceipts removes receipts behind id after that are older than retention, and their rows, up to about limit events, but
-// none of broker keep. It returns the last receipt that it removed, or after, and the number of events.
+// none but those of some brokers; nil means every broker. It returns the last receipt that it removed, or after, and the number of events.
 func purgeReceipts(
-	ctx context.Context, db Queryer, after int64, retention time.Duration, limit int, keep string,
+	ctx context.Context, db Queryer, after int64, retention time.Duration, limit int, brokers []string,
 ) (last, events int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, purgeSQL, after, retention, limit, keep)
+	rows, err := db.Query(ctx, purgeSQL, after, retention, limit, brokers)
 	if err != nil {
 		return after, 0, err
 	}

@@ -24,7 +24,7 @@ var (
 //
 // The caller has made sure that the primary answers, so that an outage which begins anew costs no second delivery to the fallback.
 func (r *Relay) rehome(ctx context.Context) error {
-	if r.rehomes() == "" || r.onFallback() {
+	if len(r.rehomes()) == 0 || r.onFallback() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
@@ -36,12 +36,12 @@ func (r *Relay) rehome(ctx context.Context) error {
 	if events > 0 {
 		r.track.rehoming(events)
 	}
-	return nil
+	return r.findForeign(ctx)
 }
 
 // readRehomes returns the ids of the events that the fallback got first. A session that uses the fallback marks none.
 func (r *Relay) readRehomes(ctx context.Context, db Queryer) ([]span, error) {
-	if r.rehomes() == "" || r.onFallback() {
+	if len(r.rehomes()) == 0 || r.onFallback() {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)

@@ -23,6 +23,12 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// SchemaVersion is the newest version of the schema that this program knows, see [Check].
 	SchemaVersion int64
+	// Rehome names brokers whose events the publisher gets as well, although it does not stand for them: a fallback that is not
+	// configured any more. The fallback of a [Switcher] needs no mention.
+	Rehome []string
+	// PurgeForeign lets events go after the retention whichever broker has acknowledged them. Otherwise those of a broker that
+	// the publisher does not stand for are kept, for no other may have them.
+	PurgeForeign bool
 	// Share shares the sources of a process out, if it has several; nil means that this relay keeps what it leads.
 	Share *Share
 }
@@ -37,6 +43,8 @@ type Relay struct {
 	placeholder Placeholder
 	tenancy     *tenancy
 	share       *Share    // nil for none
+	rehomeToo   []string  // see Options.Rehome
+	purgeAll    bool      // see Options.PurgeForeign
 	active      Publisher // the broker of this session; see chooseBroker
 	db          *database // of this session, for what is done beside the reading
 	table       int64     // the generation of the table in this session
@@ -76,6 +84,7 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	return &Relay{
 		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, placeholder: placeholder, log: log, metrics: m, track: track,
 		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion, share: opts.Share,
+		rehomeToo: opts.Rehome, purgeAll: opts.PurgeForeign,
 	}, nil
 }
 

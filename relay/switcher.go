@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -52,12 +53,12 @@ func (r *Relay) chooseBroker(ctx context.Context) {
 // onFallback reports whether the session uses a fallback.
 func (r *Relay) onFallback() bool { return r.active.Name() != r.publisher.Name() }
 
-// rehomes returns the name of the broker whose events the primary gets afterwards; it is empty if there is none.
-func (r *Relay) rehomes() string {
-	if r.switcher == nil {
-		return ""
+// rehomes returns the names of the brokers whose events the primary gets afterwards.
+func (r *Relay) rehomes() []string {
+	if r.switcher == nil || r.switcher.Rehome() == "" {
+		return r.rehomeToo
 	}
-	return r.switcher.Rehome()
+	return append(slices.Clone(r.rehomeToo), r.switcher.Rehome())
 }
 
 // switchLoop ends the session when another broker is to be used.

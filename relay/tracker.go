@@ -23,6 +23,7 @@ type tracker struct {
 	broker   repeated             // trouble with the broker
 	events   repeated             // trouble with single events
 	answered time.Time            // when the broker last answered, in whatever way
+	kept     []string             // which events only a broker has that is not configured
 	polling  string               // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
@@ -86,6 +87,7 @@ func (t *tracker) standsBy() {
 	t.databaseWorks(leading)
 	t.mu.Lock()
 	clear(t.database)
+	t.kept = nil
 	t.mu.Unlock()
 	t.enter(StateStandby)
 }
@@ -273,6 +275,19 @@ func (t *tracker) unconfigured(why string) {
 // takenBack notes that events are published which a relay without a broker had taken for published.
 func (t *tracker) takenBack(events int64) {
 	t.log.Warn("events that were only logged are published", zap.Int64("events", events))
+}
+
+// foreign notes which events only a broker has that is not configured, a sentence a broker.
+func (t *tracker) foreign(texts []string) {
+	t.mu.Lock()
+	known := t.kept
+	t.kept = texts
+	t.mu.Unlock()
+	for _, text := range texts {
+		if !slices.Contains(known, text) {
+			t.log.Warn("events of another broker are kept", zap.String("cause", text))
+		}
+	}
 }
 
 // quietFor returns how long the broker has not answered, because nobody asked or because an answer takes its time.
@@ -463,6 +478,7 @@ func (t *tracker) snapshot() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.status
+	s.Warnings = slices.Concat(s.Warnings, t.kept)
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
 	}

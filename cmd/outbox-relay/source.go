@@ -53,6 +53,7 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 	s.engine, err = relay.New(settings.Config.Relay, relay.Options{
 		Pool: s.pool, Publisher: s.publisher, Logger: s.log, SchemaVersion: migrations.Latest(),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"source": settings.Source}, registry), Share: d.share,
+		Rehome: rehomed(settings.Config), PurgeForeign: !settings.Config.Failover.Rehome,
 	})
 	return s, err
 }

@@ -22,7 +22,8 @@ const shownFindings = 20
 const verifyHelp = `Compares the retained events (relay.retention) that were acknowledged with the stream, and reports those that are missing,
 duplicated, out of order for their key, or altered. Events that the stream has dropped by its own limits count as expired. It
 changes nothing, and a relay may publish and purge meanwhile. With two brokers the stream is that of the primary; what only the fallback
-has counts as not compared, until the relay has published it there too.
+has counts as not compared, until the relay has published it there too. What only a broker has that is not configured counts as
+missing from the stream, unless failover.rehome is false.
 
 --repair sends the missing events again: the relay publishes them by its ordinary path, and the command looks whether they have
 arrived. The stream would drop an event that it stored within its duplicate window, even one that it has lost since; the command waits
@@ -53,6 +54,8 @@ type verified struct {
 	Findings []verify.Finding `json:"findings"`
 	Omitted  int64            `json:"findings_omitted"` // how many more there are
 	Repair   *verify.Repaired `json:"repair,omitempty"`
+
+	foreign []foreignEvents
 }
 
 func newVerifyCommand(environ []string) *cobra.Command {
@@ -127,7 +130,8 @@ func (v *verifyCommand) compare(ctx context.Context, pool *pgxpool.Pool, broker 
 	if found.Report, err = verify.Run(ctx, opts); err != nil {
 		return nil, v.explain(ctx, pool, err)
 	}
-	found.Whole = found.Report.Whole()
+	found.foreign = foreignTo(v.settings.Config, broker.publisher.Name(), found.Others)
+	found.Whole = found.Report.Whole() && len(found.foreign) == 0
 	if !v.repair || found.Missing == 0 {
 		return found, nil
 	}

@@ -40,11 +40,19 @@ func (t table) verified(found *verified) {
 	t.row("altered", "%d", r.Altered)
 	t.row("expired", "%d%s", r.Expired, colon(r.Expires))
 	if r.Elsewhere > 0 {
-		t.row("not compared", "%s that other streams acknowledged", count(r.Elsewhere, "event"))
+		t.row("not compared", "%s that other streams acknowledged%s", count(r.Elsewhere, "event"), colon(listOthers(r.Others)))
 	}
 	if found.Repair != nil {
 		t.row("sent again", "%s", repairText(found.Repair))
 	}
+}
+
+func listOthers(others []verify.Other) string {
+	var parts []string
+	for _, other := range others {
+		parts = append(parts, fmt.Sprintf("%d by %s", other.Events, strings.TrimSpace(other.Broker+" "+other.Stream)))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func partOf(r *verify.Report) string {

@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/gameoutbox/relay/config"
+	"github.com/gameoutbox/relay/publishers/noop"
+	"github.com/gameoutbox/relay/publishers/redisstream"
 	"github.com/gameoutbox/relay/relay/verify"
 )
 
@@ -21,6 +25,9 @@ func (v *verified) verdict() error {
 		if each.events > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d %s", each.events, each.what))
 		}
+	}
+	for _, each := range v.foreign {
+		wrong = append(wrong, fmt.Sprintf("%d acknowledged by %s alone, which is not configured", each.events, each.broker))
 	}
 	if len(wrong) == 0 {
 		return nil
@@ -46,7 +53,34 @@ func (v *verified) nextSteps(missing int64) (steps []string) {
 	add(v.Duplicated > 0, "let consumers recognise duplicates by their event id, or remove the second of each with the broker's own tools")
 	add(v.OutOfOrder > 0, "have the events of the key applied again in order: outbox-relay replay --new-ids --key KEY")
 	add(v.Altered > 0, "find out who else writes to the stream; publish the originals again: outbox-relay replay --new-ids --event-id ID")
+	for _, each := range v.foreign {
+		steps = append(steps, each.next)
+	}
 	return steps
+}
+
+// foreignEvents are retained events that only a broker has which is not configured, and what to do about them.
+type foreignEvents struct {
+	broker string
+	events int64
+	next   string
+}
+
+// foreignTo returns those of the events that other streams acknowledged which no configured broker has. Those of an older
+// stream of the same broker were stored there, and are purged like any others.
+func foreignTo(cfg config.Config, broker string, others []verify.Other) (foreign []foreignEvents) {
+	for _, other := range others {
+		pair := other.Broker == redisstream.Name && cfg.UsesFailover()
+		if other.Broker == broker || pair || !cfg.Failover.Rehome {
+			continue
+		}
+		next := fmt.Sprintf("configure %s again, or set failover.rehome to false to let its events go", other.Broker)
+		if slices.Contains(rehomed(cfg), other.Broker) || other.Broker == noop.Name {
+			next = fmt.Sprintf("start a relay, or see outbox-relay status for what keeps it: it publishes to %s what only %s has", broker, other.Broker)
+		}
+		foreign = append(foreign, foreignEvents{broker: other.Broker, events: other.Events, next: next})
+	}
+	return foreign
 }
 
 // repairText says what became of the missing events.

@@ -27,6 +27,9 @@ var (
 	_ relay.Placeholder = (*Publisher)(nil)
 )
 
+// Name is the name of no broker, which receipts of older versions carry.
+const Name = "noop"
+
 // New returns a publisher that logs events, and warns that nothing is published. missing says what to configure.
 func New(log *zap.Logger, missing string) *Publisher {
 	log.Warn("MQ not configured, using noop publisher", zap.String("publisher", "noop"),
@@ -36,7 +39,7 @@ func New(log *zap.Logger, missing string) *Publisher {
 }
 
 // Name implements [relay.Publisher].
-func (p *Publisher) Name() string { return "noop" }
+func (p *Publisher) Name() string { return Name }
 
 // Missing implements [relay.Placeholder].
 func (p *Publisher) Missing() string { return p.missing }

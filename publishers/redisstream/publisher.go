@@ -46,6 +46,9 @@ var (
 	_ relay.Ledger    = (*Publisher)(nil)
 )
 
+// Name is the broker's name, which receipts carry.
+const Name = "redis"
+
 // New returns a publisher for valid settings, see [Config.Validate]. It does not use the network yet.
 func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 	if cfg.Host == "" {
@@ -60,7 +63,7 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 }
 
 // Name implements [relay.Publisher].
-func (p *Publisher) Name() string { return "redis" }
+func (p *Publisher) Name() string { return Name }
 
 // HoldKeys implements [relay.KeyHolder].
 func (p *Publisher) HoldKeys() { p.holds = true }

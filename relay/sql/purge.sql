@@ -1,10 +1,16 @@
 -- Receipts behind id $1 that are older than $2 go, and their rows with them: up to about $3 events. Together, for a row without
 -- its receipt would be published again. A row that has one of the ids and none of the event_ids is not the acknowledged one: it stays, and is an
 -- event to publish. A receipt of an older relay has no event_ids, and stays until the next session fills them in.
--- Receipts of broker $4 stay whatever their age: those events are still to be published to another one. Empty means no broker.
+-- Receipts of other brokers than $4 stay whatever their age: no other broker may have those events. null means every broker.
 with oldest as (
     select id, events, settled_at, sum(events) over (order by id) - events as events_before
-    from (select id, events, settled_at from outbox.receipts where id > $1::bigint and broker <> $4::text and event_ids is not null order by id limit 256) as first_receipts
+    from (
+        select id, events, settled_at
+        from outbox.receipts
+        where id > $1::bigint and ($4::text[] is null or broker = any ($4::text[])) and event_ids is not null
+        order by id
+        limit 256
+    ) as first_receipts
 ), due as (
     select receipt.id, receipt.ids, receipt.event_ids, receipt.events
     from outbox.receipts as receipt

@@ -47,10 +47,19 @@ type Report struct {
 	Expired int64  `json:"expired"`
 	Expires string `json:"expires,omitempty"`
 	// Elsewhere is how many retained events other streams have acknowledged; the selection does not narrow it.
-	Elsewhere int64         `json:"elsewhere"`
-	Took      time.Duration `json:"took_ns"`
+	Elsewhere int64 `json:"elsewhere"`
+	// Others are those streams.
+	Others []Other       `json:"others,omitempty"`
+	Took   time.Duration `json:"took_ns"`
 
 	lost []lostSpan // what is missing, for [Repair]
+}
+
+// Other is a stream that is not compared, and how many retained events it has acknowledged.
+type Other struct {
+	Broker string `json:"broker"`
+	Stream string `json:"stream"`
+	Events int64  `json:"events"`
 }
 
 // Whole reports whether nothing is wrong.

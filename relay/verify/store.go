@@ -88,9 +88,14 @@ func (s store) list(ctx context.Context) ([]receipt, error) {
 	})
 }
 
-// elsewhere returns how many retained events other streams have acknowledged.
-func (s store) elsewhere(ctx context.Context) (int64, error) {
-	return queryOne(ctx, s.db, elsewhereSQL, s.broker, s.stream)
+// elsewhere returns the other streams that have acknowledged retained events.
+func (s store) elsewhere(ctx context.Context) ([]Other, error) {
+	rows, cancel, err := query(ctx, s.db, elsewhereSQL, s.broker, s.stream)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Other])
 }
 
 // read returns the rows of a receipt, and between which sequences they lie now.

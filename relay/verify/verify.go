@@ -92,8 +92,11 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the receipts: %w", err)
 	}
-	if r.report.Elsewhere, err = r.store.elsewhere(ctx); err != nil {
+	if r.report.Others, err = r.store.elsewhere(ctx); err != nil {
 		return fmt.Errorf("count the events of other streams: %w", err)
+	}
+	for _, other := range r.report.Others {
+		r.report.Elsewhere += other.Events
 	}
 	r.state = before
 	if err := r.inspect(ctx); err != nil {
