@@ -7,7 +7,7 @@
 //	command line    --mq.nats_url=nats://localhost:4222
 //
 // A secret may also come from a file, in each of the three places: redis.password_file, OUTBOX_REDIS_PASSWORD_FILE,
-// --redis.password_file. One newline at the end of that file is not part of the secret.
+// --redis.password_file. One newline at the end of that file, or of a variable, is not part of the value.
 //
 // # Sources
 //
@@ -32,6 +32,8 @@
 // wrong type, an impossible value, a secret that cannot be read, postgres.url beside sources. The types of YAML are taken seriously: an unquoted number is
 // not a text. A setting without a value is refused too, for it may mean "the default" or "nothing".
 //
+// The merge keys of YAML work (<<: *anchor), and top-level keys that begin with x- are places for anchors.
+//
 // Of the environment, a variable whose name begins with OUTBOX_ and a section (OUTBOX_MQ_, OUTBOX_RELAY_ and so on) belongs
 // to outbox-relay, so an unknown one is refused; so is any name a letter or two away from a known one. Left alone are all
 // other OUTBOX_ variables, for other programs use that prefix; OUTBOX_TEST_... and OUTBOX_..._IMAGE, which the tests and
@@ -43,7 +45,8 @@
 // The sections mq and redis count as configured when they are present in the file, even without a key in them, or when a
 // variable or a flag sets one of their keys. Inside a configured section the defaults hold, so that `mq: {}` means
 // nats://localhost:4222. In a section that is not configured mq.nats_url and redis.host are empty, which means "none": with
-// nothing configured at all, the relay only logs its events. An explicit mq.nats_url of "" means "no NATS" as well.
+// nothing configured at all, the relay only logs its events. An explicit mq.nats_url of "" means "no NATS" as well. A source
+// without mq and redis uses NATS at its default address where another source does.
 //
 // # Secrets
 //

@@ -12,7 +12,7 @@ func TestHowATimeIsToBeWritten(t *testing.T) {
 		"3d": "72h", "3 days": "72h", "1d12h": "36h", "2w": "336h", "10 s": "10s", "5min": "5m", "1 Hour": "1h", "1d 30m": "24h30m",
 		"": "", "5": "", "fast": "", "3dd": "", "-1d": "", "9999999d": "",
 	} {
-		require.Equal(t, want, durationHint(text), text)
+		require.Equal(t, want, DurationHint(text), text)
 	}
 	_, problems := load(t, input{yaml: "mq: {max_age: 3d}", env: []string{"OUTBOX_RELAY_RETENTION=1d"}, args: []string{"--relay.lease=5 s"}})
 	const allowed = "; allowed: a time with its unit, such as 250ms, 5s or 1m30s; write "

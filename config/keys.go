@@ -39,7 +39,8 @@ func (c *Config) failoverKeys() []key {
 		{name: "failover.failback_after", field: durationValue(&f.FailbackAfter),
 			help: "How long NATS must have been healthy before events go there again, at least 1s."},
 		{name: "failover.rehome", field: boolValue(&f.Rehome),
-			help: "Whether NATS gets, when it is back, the events that only Redis got. Their rows are kept until then."},
+			help: "Whether NATS gets, when it is back, the events that only Redis got. Their rows are kept until then, also if Redis leaves the " +
+				"configuration; false lets them go."},
 	}
 }
 
@@ -78,7 +79,7 @@ func (c *Config) relayKeys() []key {
 // sectionHelp says what each section is for.
 var sectionHelp = map[string]string{
 	"postgres": "The database with the outbox.",
-	"mq":       "NATS JetStream. Without any mq key and any redis key, events are only logged, for development.",
+	"mq":       "NATS JetStream. Without any mq key and any redis key, events are only logged and wait in Postgres, for development.",
 	"redis":    "Redis Streams: the fallback of NATS, or the broker where mq.nats_url is empty.",
 	"failover": "When Redis stands in for NATS. Used where both are configured.",
 	"admin":    "The HTTP server for operators: /healthz, /readyz, /metrics, /api/v1/status.",

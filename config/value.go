@@ -100,15 +100,15 @@ func durationValue(at *time.Duration) value {
 	read := func(s string) (time.Duration, bool) { d, err := time.ParseDuration(s); return d, err == nil }
 	is := form{"duration", "a time with its unit, such as 250ms, 5s or 1m30s"}
 	return scalar[time.Duration]{
-		at: at, read: read, write: writeDuration, tags: []string{"!!str", "!!int"}, is: is, hint: durationHint,
+		at: at, read: read, write: writeDuration, tags: []string{"!!str", "!!int"}, is: is, hint: DurationHint,
 	}
 }
 
 // longUnits matches a time in units that [time.ParseDuration] does not know, with a rest that it may know.
 var longUnits = regexp.MustCompile(`(?i)^(\d{1,6})\s*(weeks?|w|days?|d|hours?|h|minutes?|mins?|m|seconds?|secs?|s)\s*(.*)$`)
 
-// durationHint returns how a time is written that was written as 3d, 2 weeks or 1d12h.
-func durationHint(text string) string {
+// DurationHint returns how a time is written that was written as 3d, 2 weeks or 1d12h; empty if that is not certain.
+func DurationHint(text string) string {
 	match := longUnits.FindStringSubmatch(strings.TrimSpace(text))
 	if match == nil {
 		return ""

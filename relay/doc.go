@@ -76,6 +76,9 @@
 //
 // A standby uses one connection, and closes others that it needed while it led after half a minute.
 //
+// A relay without a broker ([Placeholder]) stays outside all of this, in the state unconfigured: it takes no lease and changes
+// nothing.
+//
 // An older relay, which leads by an advisory lock, knows nothing of leases. While it runs beside this one both may lead, until its
 // next session, which refuses the new schema. The broker's duplicate window makes one of two, for both send each event within
 // moments of each other.
@@ -191,6 +194,7 @@
 // that went to the fallback have receipts of that broker. Where they are to be rehomed, those receipts and their rows stay until the
 // primary is used again; then the receipts are taken back, and the rows are what every row without a receipt is: events to publish,
 // in the order of ids, before newer ones. outbox.rehomes remembers which they were, for they are marked ([Event].Rehomed).
+// Receipts of a broker that is not configured any more stay too, see [Options].PurgeForeign.
 //
 // # Sharing out
 //

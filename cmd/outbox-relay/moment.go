@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"github.com/gameoutbox/relay/config"
 )
 
 // momentFlag is a moment as a person names it: in RFC 3339, or as a duration that says how long ago it was. The zero value is no
@@ -34,7 +36,12 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	}
 	ago, err := time.ParseDuration(text)
 	if err != nil || ago < 0 {
-		return time.Time{}, fmt.Errorf("%q is no time; allowed: RFC 3339 such as 2006-01-02T15:04:05Z, or how long ago, such as 90m or 2h", text)
+		const allowed = "RFC 3339 such as 2006-01-02T15:04:05Z, or how long ago, such as 90m or 2h"
+		hint := config.DurationHint(text)
+		if hint != "" {
+			hint = "; write " + hint
+		}
+		return time.Time{}, fmt.Errorf("%q is no time; allowed: %s%s", text, allowed, hint)
 	}
 	return now.Add(-ago), nil
 }

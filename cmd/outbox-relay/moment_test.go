@@ -25,4 +25,6 @@ func TestParseMoment(t *testing.T) {
 		_, err := parseMoment(text, now)
 		require.ErrorContains(t, err, "is no time; allowed: RFC 3339", text)
 	}
+	_, err := parseMoment("3d", now)
+	require.ErrorContains(t, err, "; write 72h")
 }

@@ -43,12 +43,43 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestEventsOfABrokerThatIsNotConfigured(t *testing.T) {
+	t.Parallel()
+	const nats, cache, off = "OUTBOX_MQ_NATS_URL=nats://n", "OUTBOX_REDIS_HOST=cache", "OUTBOX_FAILOVER_REHOME=false"
+	others := []verify.Other{
+		{Broker: "jetstream", Stream: "old", Events: 1}, {Broker: "noop", Events: 2}, {Broker: "redis", Stream: "game:events", Events: 3},
+	}
+	const waits, decide = "start a relay", "set failover.rehome to false"
+	for name, tc := range map[string]struct {
+		env    []string
+		broker string
+		want   map[string]string // what to do, by broker
+	}{
+		"NATS alone":        {[]string{nats}, "jetstream", map[string]string{"noop": waits, "redis": waits}},
+		"both":              {[]string{nats, cache}, "jetstream", map[string]string{"noop": waits}},
+		"Redis alone":       {[]string{cache}, "redis", map[string]string{"jetstream": decide, "noop": waits}},
+		"nothing is wanted": {[]string{nats, off}, "jetstream", map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := foreignTo(settingsWith(t, tc.env...).Config, tc.broker, others)
+			require.Len(t, got, len(tc.want))
+			for _, each := range got {
+				require.NotEmpty(t, tc.want[each.broker], each.broker)
+				require.Contains(t, each.next, tc.want[each.broker], each.broker)
+			}
+			found := &verified{Report: &verify.Report{}, foreign: got}
+			require.Equal(t, len(got) == 0, found.verdict() == nil)
+		})
+	}
+}
+
 func TestVerifiedTable(t *testing.T) {
 	t.Parallel()
 	found := &verified{
 		Report: &verify.Report{
 			Broker: "jetstream", Stream: "game-events", First: 3, Last: 90, Events: 80, Missing: 1, Expired: 7, Expires: "max_msgs 100 is reached",
-			Elsewhere: 1, Took: 1500 * time.Millisecond, OutOfOrder: 2,
+			Elsewhere: 1, Others: []verify.Other{{Broker: "redis", Stream: "game:events", Events: 1}}, Took: 1500 * time.Millisecond, OutOfOrder: 2,
 		},
 		Findings: []verify.Finding{
 			{Kind: verify.Missing, ID: 5, EventID: outbox.ID{1}, Subject: "game.x"},
@@ -66,7 +97,7 @@ duplicated    0
 out of order  2
 altered       0
 expired       7: max_msgs 100 is reached
-not compared  1 event that other streams acknowledged
+not compared  1 event that other streams acknowledged: 1 by redis game:events
 sent again    0 of 1, which the stream holds now; 1 wait to be published: no relay runs
 
 FINDING       ID  EVENT ID                              SUBJECT  KEY  SEQUENCE  DETAIL
