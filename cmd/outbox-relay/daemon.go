@@ -58,31 +58,13 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	server.start(sources, registry)
 
-	// The relays themselves. The start has failed only if not one of them could begin.
-	started := make([]chan error, len(sources))
+	// The relays themselves.
+	begins := newStarting(sources)
 	group, running := errgroup.WithContext(ctx)
 	for i, s := range sources {
-		started[i] = make(chan error, 1)
-		group.Go(func() error { return s.run(running, started[i]) })
+		group.Go(func() error { return s.run(running, func(err error) error { return begins.tried(i, err) }) })
 	}
-	group.Go(func() error { return awaitStart(running, sources, started) })
 	return group.Wait()
-}
-
-// awaitStart returns when one source has begun, or an error when none of them could.
-func awaitStart(ctx context.Context, sources []*source, started []chan error) error {
-	errs := make([]error, len(sources))
-	for i := range started {
-		select {
-		case errs[i] = <-started[i]:
-		case <-ctx.Done():
-			return nil
-		}
-		if errs[i] == nil || ctx.Err() != nil {
-			return nil
-		}
-	}
-	return noneServed(sources, errs)
 }
 
 // abandonable makes a function that takes no context one that returns when ctx ends, and leaves the rest to the end of the

@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
+	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,8 +74,35 @@ func openDB(ctx context.Context, settings *config.Settings) (*sql.DB, error) {
 // unreachable explains why no connection to Postgres could be made.
 func unreachable(settings *config.Settings, err error) error {
 	return &failure{
-		what: "cannot connect to Postgres", cause: err, value: settings.Show("postgres.url"), next: nextAfter(err),
+		what: "cannot connect to Postgres", cause: err, value: settings.Show("postgres.url"), next: nextAfter(err), passes: mayPass(err),
 	}
+}
+
+// passing are the classes of errors of Postgres that may pass: of the connection (what poolers say of a server that is down has one of
+// them too), of a server that is a standby, out of resources, starting or stopping, and of its system.
+var passing = []string{"08", "25", "40", "53", "55", "57", "58"}
+
+// mayPass reports whether the cause of an error of Postgres, or of the connection to it, may pass without a person. That is so of what the
+// network says, but for encryption: a server that is not up yet has no address in some networks.
+func mayPass(err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return slices.ContainsFunc(passing, func(class string) bool { return strings.HasPrefix(refused.Code, class) })
+	}
+	return slices.ContainsFunc(attempts(err), func(attempt error) bool {
+		// The alerts of TLS, and what the client refuses, have no common type.
+		text := attempt.Error()
+		return !strings.Contains(text, "tls: ") && !strings.Contains(text, "server refused TLS connection")
+	})
+}
+
+// attempts returns the errors of a connection to more than one address, or with and without encryption.
+func attempts(err error) []error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		if joined, ok := inner.(interface{ Unwrap() []error }); ok {
+			return joined.Unwrap()
+		}
+	}
+	return []error{err}
 }
 
 // nextAfter says what to do about a connection that failed. The codes are those of
@@ -90,7 +120,7 @@ func nextAfter(err error) string {
 	case refused.Code == "53300":
 		return "raise max_connections of the server, or close other connections"
 	case refused.Code == "57P03":
-		return "wait until the server has started or recovered, then start again"
+		return "wait until the server has started or recovered"
 	}
 	return "see the log of the server"
 }
@@ -101,7 +131,8 @@ func explainCheck(settings *config.Settings, err error) error {
 	if !errors.As(err, &found) {
 		return err
 	}
-	return &failure{what: found.Text, cause: found.Err, value: settings.Show("postgres.url"), next: found.Next}
+	passes := found.Problem == relay.ProblemReadOnly || found.Problem == relay.ProblemUnreachable && mayPass(found.Err)
+	return &failure{what: found.Text, cause: found.Err, value: settings.Show("postgres.url"), next: found.Next, passes: passes}
 }
 
 // explainMigration gives the errors of the migrations their next step.
@@ -115,6 +146,8 @@ func explainMigration(settings *config.Settings, what string, err error) error {
 		f.next = "let the relay publish what waits, or lose it with: outbox-relay migrate down --drop-rows"
 	case errors.As(err, &refused) && refused.Code == "42501":
 		f.next = "migrate as a role that may create a schema in this database, or that owns schema outbox"
+	case refused != nil, errors.As(err, new(net.Error)), errors.Is(err, io.ErrUnexpectedEOF):
+		f.passes = mayPass(err)
 	}
 	return f
 }

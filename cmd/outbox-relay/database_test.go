@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +18,7 @@ func TestUnreachablePostgres(t *testing.T) {
 	t.Parallel()
 	url := "postgres://relay:hunter2@" + closedPort(t) + "/game?sslmode=disable"
 	for _, args := range [][]string{
-		{"run", "--admin.listen="}, {"run", "--migrate"}, {"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"},
+		{"migrate", "up"}, {"migrate", "down"}, {"migrate", "status"},
 		{"publish", "game.x", "{}"}, {"status", "--admin.listen="},
 		{"dead", "list"}, {"dead", "show", "1"}, {"dead", "retry", "1"}, {"dead", "discard", "1", "--note=x"},
 	} {
@@ -36,12 +39,54 @@ func TestNextStepAfterARefusedConnection(t *testing.T) {
 		"28000": "check user and password, and that pg_hba.conf lets the user in from here",
 		"3D000": "create the database, or correct its name",
 		"53300": "raise max_connections of the server, or close other connections",
-		"57P03": "wait until the server has started or recovered, then start again",
+		"57P03": "wait until the server has started or recovered",
 		"XX000": "see the log of the server",
 	} {
 		require.Equal(t, want, nextAfter(&pgconn.PgError{Code: code}), code)
 	}
 	require.Contains(t, nextAfter(errors.New("refused")), "check that the server runs")
+}
+
+func TestWhichTroubleOfPostgresMayPass(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"57P03": true, "57P01": true, "53300": true, "53400": true, "08006": true, "08P01": true, "25006": true, "55P03": true, "58030": true,
+		"28P01": false, "28000": false, "3D000": false, "42501": false, "42P01": false, "22023": false, "0A000": false, "XX000": false,
+	} {
+		require.Equal(t, want, mayPass(fmt.Errorf("connect: %w", &pgconn.PgError{Code: code})), code)
+	}
+	for text, want := range map[string]bool{
+		"dial tcp 10.0.0.9:5432: connect: connection refused": true,
+		"dial tcp 10.0.0.9:5432: connect: no route to host":   true,
+		"hostname resolving error: lookup db: no such host":   true,
+		"failed to receive message: unexpected EOF":           true,
+		"tls error: server refused TLS connection":            false,
+		"tls error: tls: failed to verify certificate: x509":  false,
+		"tls error: remote error: tls: certificate required":  false,
+		"dial tcp 10.0.0.9:5432: i/o timeout, tls error: EOF": true,
+	} {
+		require.Equal(t, want, mayPass(errors.New(text)), text)
+	}
+	refusedTLS := errors.New("tls error: server refused TLS connection")
+	require.True(t, mayPass(fmt.Errorf("connect: %w", errors.Join(refusedTLS, io.ErrUnexpectedEOF))), "it was tried without, too")
+	require.False(t, mayPass(fmt.Errorf("connect: %w", errors.Join(refusedTLS, refusedTLS))))
+	settings := settingsWith(t)
+	for problem, want := range map[relay.Problem]bool{
+		relay.ProblemReadOnly: true, relay.ProblemUnreachable: true, relay.ProblemNoSchema: false, relay.ProblemOldSchema: false,
+		relay.ProblemNewSchema: false, relay.ProblemNoRight: false, relay.ProblemSequence: false,
+	} {
+		f := (*failure)(nil)
+		require.ErrorAs(t, explainCheck(settings, &relay.CheckError{Problem: problem, Err: errors.New("gone")}), &f)
+		require.Equal(t, want, f.passes, problem)
+	}
+	for err, want := range map[error]bool{
+		&pgconn.PgError{Code: "57P01"}: true, io.ErrUnexpectedEOF: true, &net.OpError{Op: "read", Err: io.EOF}: true,
+		&pgconn.PgError{Code: "42501"}: false, migrations.ErrNewerSchema: false, errors.New("odd"): false,
+	} {
+		f := (*failure)(nil)
+		require.ErrorAs(t, explainMigration(settings, "cannot migrate", err), &f)
+		require.Equal(t, want, f.passes, err)
+	}
 }
 
 func TestExplainCheck(t *testing.T) {

@@ -22,6 +22,8 @@ type failure struct {
 	value string // the setting that it is about, with its value and origin, without secrets
 	next  string // the next step
 	code  int    // the exit code; 0 means codeFailure
+
+	passes bool // the cause may pass without anybody doing anything, so that trying again makes sense
 }
 
 // Error returns what failed and why in one line, for the log.

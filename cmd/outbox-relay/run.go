@@ -24,9 +24,10 @@ func newRunCommand(environ []string) *cobra.Command {
 		Long: `Runs the relay until SIGTERM or SIGINT. It then settles what the broker has acknowledged, within relay.shutdown_timeout, and ends
 with 0. A second signal ends it at once.
 
-It refuses to start without Postgres, without a schema that it knows, or with a stream that cannot take the events. Once
-started it keeps trying, whatever goes away. Where several sources are configured, those that cannot be served yet keep none of
-the others waiting: they are tried again, and the start fails only if there is no other.`,
+While Postgres or the broker is away the relay keeps trying, at the start too: it is not ready, and /readyz, status and the log
+say why. It ends with 1 at the start only for what a person has to change: the password, a database that does not exist, the
+schema, rights, certificates, or a stream that cannot take the events. Of several sources, one that cannot be served keeps none
+of the others waiting and is tried again; the start fails when a person has to change something for every one of them.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply missing migrations first, as \"outbox-relay migrate up\" does")

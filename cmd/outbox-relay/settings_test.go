@@ -67,17 +67,6 @@ func TestACommandOnEveryDatabaseTakesThemInTurn(t *testing.T) {
 	require.Contains(t, got.err, "2 of 2 databases do not tell their backlog: eu, us")
 }
 
-func TestRunRefusesToStartWhereNoSourceCanBeServed(t *testing.T) {
-	t.Parallel()
-	got := cli(t, append([]string{"run"}, withSources(t)...)...)
-	require.Equal(t, codeFailure, got.code)
-	require.Contains(t, got.err, "outbox-relay: none of the 2 sources can be served\n")
-	require.Contains(t, got.err, "eu: cannot connect to Postgres: ")
-	require.Contains(t, got.err, "us: cannot connect to Postgres: ")
-	require.Contains(t, got.err, "next:  check that the server runs")
-	require.NotContains(t, got.err, "hunter2")
-}
-
 func TestTheOnlySourceNeedsNoName(t *testing.T) {
 	t.Parallel()
 	env := []string{"OUTBOX_POSTGRES_URL=postgres://relay@" + closedPort(t) + "/game"}

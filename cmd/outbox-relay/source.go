@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +19,10 @@ import (
 
 const (
 	// startPauseMin and startPauseMax bound the pause after an attempt to begin with a source that cannot be served yet.
-	startPauseMin = time.Second
-	startPauseMax = 15 * time.Second
+	startPauseMin = 500 * time.Millisecond
+	startPauseMax = 5 * time.Second
+	// startReminder is how often a cause that stays the same is logged again.
+	startReminder = 30 * time.Second
 )
 
 // source is one database of the daemon with what relays from it. It shares nothing with the other sources: what hangs or fails in one
@@ -35,6 +36,8 @@ type source struct {
 	publisher relay.Publisher
 	engine    *relay.Relay
 	waits     atomic.Pointer[string] // why the engine does not run yet; nil if it does
+	waited    string                 // why the engine did not run, as it was logged last; empty if it began at once
+	told      time.Time              // when that was
 }
 
 // newSource makes everything that a source needs, and connects to nothing. What it returns is to be closed, also with an error.
@@ -58,17 +61,29 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 	return s, err
 }
 
-// run relays from the source until ctx ends. It tells started how the first attempt to begin went; one that fails is made again.
-func (s *source) run(ctx context.Context, started chan<- error) error {
-	var first sync.Once
+// run relays from the source until ctx ends. It tells tried how each attempt to begin went, and gives up when tried returns an error.
+func (s *source) run(ctx context.Context, tried func(error) error) error {
 	begin := func() (struct{}, error) {
 		err := s.begin(ctx)
-		first.Do(func() { started <- err })
+		if ctx.Err() != nil {
+			return struct{}{}, err
+		}
+		s.note(err)
+		if end := tried(err); end != nil {
+			return struct{}{}, backoff.Permanent(end)
+		}
+		s.tell(err)
 		return struct{}{}, err
 	}
-	pauses := &backoff.ExponentialBackOff{InitialInterval: startPauseMin, Multiplier: 2, MaxInterval: startPauseMax}
-	if _, err := backoff.Retry(ctx, begin, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(0)); err != nil {
-		return nil //nolint:nilerr // ctx has ended, and what failed was told
+	pauses := &backoff.ExponentialBackOff{
+		InitialInterval: startPauseMin, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: startPauseMax,
+	}
+	_, err := backoff.Retry(ctx, begin, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(0))
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
 	}
 	return s.engine.Run(ctx)
 }
@@ -80,13 +95,10 @@ func (s *source) begin(ctx context.Context) error {
 	if err == nil && s.alone {
 		err = connect(ctx, s.publisher, s.settings)
 	}
-	if ctx.Err() == nil {
-		s.note(err)
-	}
 	return err
 }
 
-// note keeps why the engine does not run yet, and logs it.
+// note keeps why the engine does not run yet.
 func (s *source) note(err error) {
 	if err == nil {
 		s.waits.Store(nil)
@@ -94,8 +106,16 @@ func (s *source) note(err error) {
 	}
 	text := err.Error()
 	s.waits.Store(&text)
-	if f := (*failure)(nil); !s.alone && errors.As(err, &f) {
-		s.log.Error("source cannot be served yet; trying again", zap.Error(err), zap.String("value", f.value), zap.String("next", f.next))
+}
+
+// tell logs why the engine does not run yet, now and then while that stays the same, or that it begins after all.
+func (s *source) tell(err error) {
+	switch f := (*failure)(nil); {
+	case errors.As(err, &f) && (f.Error() != s.waited || time.Since(s.told) >= startReminder):
+		s.waited, s.told = f.Error(), time.Now()
+		s.log.Error("cannot begin, trying again", zap.Error(err), zap.String("value", f.value), zap.String("next", f.next))
+	case err == nil && s.waited != "":
+		s.log.Info("can begin now")
 	}
 }
 
@@ -157,19 +177,4 @@ func closeAll(sources []*source) {
 		closing.Go(s.close)
 	}
 	closing.Wait()
-}
-
-// noneServed is the failure of a relay none of whose sources could begin.
-func noneServed(sources []*source, errs []error) error {
-	if len(sources) == 1 {
-		return errs[0]
-	}
-	all := &failure{what: fmt.Sprintf("none of the %d sources can be served", len(sources))}
-	for i, err := range errs {
-		all.cause = errors.Join(all.cause, fmt.Errorf("%s: %w", sources[i].settings.Source, err))
-		if f := (*failure)(nil); all.next == "" && errors.As(err, &f) {
-			all.value, all.next = f.value, f.next
-		}
-	}
-	return all
 }
