@@ -27,6 +27,8 @@ type call struct {
 	left     int                     // events that are not decided
 	held     map[string]int          // by key, the first delayed event: no later one may be stored in this call
 	barred   map[string]*deniedError // subjects that the user may not publish to
+	oversize []int                   // events that the server found too large, although what was known of its limits allowed them
+	measured bool                    // the limits were looked at once more
 	encoder  *encoder
 
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
@@ -82,6 +84,9 @@ func (c *call) refused(i int, cause error) error {
 	if v.stale {
 		c.link.invalidate()
 	}
+	if permanent, ok := errors.AsType[*relay.PermanentError](v.err); ok && permanent.Reason == relay.ReasonTooLarge {
+		c.oversize = append(c.oversize, i)
+	}
 	switch {
 	case v.whole:
 		return v.err
@@ -129,7 +134,9 @@ func (c *call) send(ctx context.Context) error {
 			return nil
 		}
 		left, singly := c.left, c.link.singly
-		if err := c.explain(ctx, c.round(ctx, todo)); err != nil {
+		err := c.round(ctx, todo)
+		c.explainOversize(ctx)
+		if err := c.explain(ctx, err); err != nil {
 			return err
 		}
 		if c.delayDenied(); c.left < left || c.link.singly != singly {

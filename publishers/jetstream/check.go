@@ -19,6 +19,7 @@ const maxReply = 128
 
 // limits are what the server and the stream take.
 type limits struct {
+	stream  string
 	payload int // headers and payload, of the server
 	event   int // headers and payload, of the stream; 0 means no limit
 	subject int
@@ -40,8 +41,8 @@ func (l limits) refusalOf(event *relay.Event) (size int, err error) {
 		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the server takes %d; raise max_payload in its "+
 			"configuration, or publish less", size, l.payload)
 	case l.event > 0 && size > l.event:
-		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the stream takes %d; raise it with nats "+
-			"stream edit --max-msg-size, or publish less", size, l.event)
+		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the stream takes %d; run: %s; or publish less",
+			size, l.event, editCommand(l.stream, fmt.Sprintf("--max-msg-size=%d", size)))
 	}
 	return size, badHeader(event)
 }
@@ -79,11 +80,7 @@ func validHeaderName(name string) bool {
 
 // check decides the events that would be refused, before anything is sent, and learns the sizes of the others.
 func (c *call) check(ctx context.Context) error {
-	limit := limits{
-		payload: int(c.link.nc.MaxPayload()),
-		event:   c.link.target.maxEvent,
-		subject: maxControlLine - maxReply - len(c.link.inbox),
-	}
+	limit := c.limits()
 	var uncovered []int
 	for i := range c.events {
 		size, err := limit.refusalOf(&c.events[i])
@@ -93,6 +90,9 @@ func (c *call) check(ctx context.Context) error {
 			c.refuse(i, err)
 		case !c.link.target.subjects.cover(c.events[i].Subject):
 			uncovered = append(uncovered, i)
+		}
+		if err == nil && limit.isNear(size) {
+			c.link.sizes.warn(c.link.log, &c.events[i], size, limit)
 		}
 	}
 	if len(uncovered) == 0 {
@@ -125,8 +125,8 @@ func (c *call) checkCoverage(ctx context.Context, uncovered []int) error {
 // notCaptured is the error of an event whose subject no stream captures, as far as it is known.
 func notCaptured(subject string, stream *target) error {
 	all := append(append(patterns{}, stream.subjects...), subject)
-	return fmt.Errorf("%w: stream %q does not capture subject %s; add it with: nats stream edit %s --subjects=%q",
-		relay.ErrMisconfigured, stream.stream, subject, stream.stream, strings.Join(all, ","))
+	return fmt.Errorf("%w: stream %q does not capture subject %s; run: %s",
+		relay.ErrMisconfigured, stream.stream, subject, editCommand(stream.stream, subjectsFlag(all)))
 }
 
 // isPermanent tells whether an error makes its event a dead letter.

@@ -93,8 +93,8 @@ var classes = map[int]class{
 	10109:              misconfigured("the stream is sealed: set mq.stream_name to another stream"),
 	10169:              misconfigured("the stream counts instead of storing events (allow_msg_counter): set mq.stream_name to another stream"),
 	codeStreamNotFound: misconfigured("create the stream, or set mq.create_stream to true"),
-	codeAtomicDisabled: misconfigured("the stream takes no batches: edit it with nats stream edit --allow-fast"),
-	codeBatchDisabled:  misconfigured("the stream takes no batches: edit it with nats stream edit --allow-fast"),
+	codeAtomicDisabled: misconfigured("the stream takes no batches: run nats stream edit STREAM --allow-fast --force"),
+	codeBatchDisabled:  misconfigured("the stream takes no batches: run nats stream edit STREAM --allow-fast --force"),
 	codeBatchPattern:   misconfigured("the server does not understand this version of fast ingest: update outbox-relay"),
 	codeBatchID:        misconfigured("the server does not understand this version of fast ingest: update outbox-relay"),
 	codeBatchUnknown:   ambiguous, // the server forgot the batch, at a restart or a change of leader

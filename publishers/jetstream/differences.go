@@ -49,8 +49,8 @@ func unlimited(n int64) int64 {
 
 // addCommand returns the command that creates the stream as [Config.stream] does.
 func (c Config) addCommand() string {
-	command := fmt.Sprintf("nats stream add %s --subjects=%q --storage=%s --replicas=%d --dupe-window=%s --discard=new --allow-fast --defaults",
-		c.StreamName, strings.Join(c.Subjects, ","), c.Storage, c.Replicas, short(c.DuplicateWindow))
+	command := fmt.Sprintf("nats stream add %s %s --storage=%s --replicas=%d --dupe-window=%s --discard=new --allow-fast --defaults",
+		shell(c.StreamName), subjectsFlag(c.Subjects), c.Storage, c.Replicas, short(c.DuplicateWindow))
 	if c.MaxAge > 0 {
 		command += " --max-age=" + short(c.MaxAge)
 	}
@@ -91,7 +91,7 @@ type difference struct {
 func (d difference) String() string {
 	how := d.change
 	if strings.HasPrefix(how, "--") {
-		how = fmt.Sprintf("nats stream edit %s %s", d.stream, d.change)
+		how = editCommand(d.stream, d.change)
 	}
 	return fmt.Sprintf("%s: have %v, want %v (%s)", d.setting, d.have, d.want, how)
 }
@@ -105,7 +105,7 @@ func differences(have jsapi.StreamConfig, want Config, fast bool) []difference {
 		}
 	}
 	check(coversAll(have.Subjects, want.Subjects), difference{setting: "subjects", have: have.Subjects, want: want.Subjects,
-		change: "--subjects=" + quote(strings.Join(want.Subjects, ","))})
+		change: subjectsFlag(want.Subjects)})
 	check(have.Replicas == want.Replicas, difference{setting: "replicas", have: have.Replicas, want: want.Replicas,
 		change: "--replicas=" + strconv.Itoa(want.Replicas)})
 	check(have.Storage == want.stream(fast).Storage, difference{setting: "storage", have: storageName(have.Storage), want: want.Storage,

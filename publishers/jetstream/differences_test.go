@@ -14,33 +14,33 @@ func TestDifferences(t *testing.T) {
 	require.Empty(t, differences(want.stream(true), want, true), "a stream of our own has none")
 	require.Empty(t, differences(want.stream(false), want, false), "an old server cannot do better")
 	for line, change := range map[string]func(*streamConfig){
-		`subjects: have [game.a game.b], want [game.>] (nats stream edit game-events --subjects="game.>")`: func(c *streamConfig) {
+		`subjects: have [game.a game.b], want [game.>] (nats stream edit game-events --subjects='game.>' --force)`: func(c *streamConfig) {
 			c.Subjects = []string{"game.a", "game.b"}
 		},
-		`replicas: have 3, want 1 (nats stream edit game-events --replicas=1)`: func(c *streamConfig) { c.Replicas = 3 },
+		`replicas: have 3, want 1 (nats stream edit game-events --replicas=1 --force)`: func(c *streamConfig) { c.Replicas = 3 },
 		`storage: have memory, want file (it cannot be changed; copy the events to a new stream)`: func(c *streamConfig) {
 			c.Storage = jsapi.MemoryStorage
 		},
-		`duplicate_window: have 1m0s, want 2m0s (nats stream edit game-events --dupe-window=2m)`: func(c *streamConfig) {
+		`duplicate_window: have 1m0s, want 2m0s (nats stream edit game-events --dupe-window=2m --force)`: func(c *streamConfig) {
 			c.Duplicates = time.Minute
 		},
-		`max_age: have 1h0m0s, want 0s (nats stream edit game-events --max-age=0s)`: func(c *streamConfig) { c.MaxAge = time.Hour },
-		`max_msg_size: have 1000, want 1114112 (nats stream edit game-events --max-msg-size=1114112)`: func(c *streamConfig) {
+		`max_age: have 1h0m0s, want 0s (nats stream edit game-events --max-age=0s --force)`: func(c *streamConfig) { c.MaxAge = time.Hour },
+		`max_msg_size: have 1000, want 1114112 (nats stream edit game-events --max-msg-size=1114112 --force)`: func(c *streamConfig) {
 			c.MaxMsgSize = 1000
 		},
-		`retention: have interest, want limits (nats stream edit game-events --retention=limits)`: func(c *streamConfig) {
+		`retention: have interest, want limits (nats stream edit game-events --retention=limits --force)`: func(c *streamConfig) {
 			c.Retention = jsapi.InterestPolicy
 		},
-		`discard: have old, want new (nats stream edit game-events --discard=new)`: func(c *streamConfig) {
+		`discard: have old, want new (nats stream edit game-events --discard=new --force)`: func(c *streamConfig) {
 			c.Discard, c.MaxMsgs = jsapi.DiscardOld, 100
 		},
-		`max_msgs_per_subject: have 5, want no limit (nats stream edit game-events --max-msgs-per-subject=-1)`: func(c *streamConfig) {
+		`max_msgs_per_subject: have 5, want no limit (nats stream edit game-events --max-msgs-per-subject=-1 --force)`: func(c *streamConfig) {
 			c.MaxMsgsPerSubject = 5
 		},
-		`subject_transform: have set, want none (nats stream edit game-events --no-transform)`: func(c *streamConfig) {
+		`subject_transform: have set, want none (nats stream edit game-events --no-transform --force)`: func(c *streamConfig) {
 			c.SubjectTransform = &jsapi.SubjectTransformConfig{Source: "game.>", Destination: "x.>"}
 		},
-		`allow_batched: have false, want true (nats stream edit game-events --allow-fast)`: func(c *streamConfig) { c.AllowBatchPublish = false },
+		`allow_batched: have false, want true (nats stream edit game-events --allow-fast --force)`: func(c *streamConfig) { c.AllowBatchPublish = false },
 	} {
 		have := want.stream(true)
 		change(&have)

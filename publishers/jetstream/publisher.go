@@ -24,6 +24,7 @@ type Publisher struct {
 	trouble trouble.Trouble
 	attempt attempt
 
+	sizes     sizes
 	baseline  baseline
 	lookAgain atomic.Bool // a state was accepted, so the next Publish looks at the stream
 	holds     bool        // see HoldKeys
@@ -176,6 +177,7 @@ func (p *Publisher) reach(ctx context.Context) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
+		session.sizes = &p.sizes
 		p.session = session
 	}
 	return p.session.ready(ctx)

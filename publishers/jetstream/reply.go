@@ -47,8 +47,8 @@ func (a answer) elsewhere(stream string) error {
 	if a.Stream == stream {
 		return nil
 	}
-	return fmt.Errorf("%w: stream %q stored an event that is meant for stream %q; remove the event's subject from %q with nats "+
-		"stream edit", relay.ErrMisconfigured, a.Stream, stream, a.Stream)
+	return fmt.Errorf("%w: stream %q stored an event that is meant for stream %q; run nats stream edit %s --force with "+
+		"--subjects that leave the event's subject out", relay.ErrMisconfigured, a.Stream, stream, shell(a.Stream))
 }
 
 // plainAnswer reads the answer that nearly every single event gets, {"stream":"game-events","seq":22}, without the cost of a

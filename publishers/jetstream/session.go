@@ -25,6 +25,7 @@ type session struct {
 	where   string // the servers, without secrets
 	log     *zap.Logger
 	changed func() // called when a connection was lost or made
+	sizes   *sizes // of the publisher
 
 	dialer  *dialer
 	nc      *nats.Conn

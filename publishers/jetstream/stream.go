@@ -75,11 +75,7 @@ func (s *session) announce(info *jsapi.StreamInfo) {
 		s.log.Warn("the stream differs from the configuration; it is left as it is",
 			zap.String("stream", info.Config.Name), zap.Stringers("differences", found))
 	}
-	if limit := s.nc.MaxPayload(); limit < roomyPayload {
-		s.log.Warn("the NATS server takes smaller events than Postgres does; larger ones become dead letters; "+
-			"set max_payload in the server's configuration",
-			zap.Int64("max_payload", limit), zap.Int("wanted", roomyPayload))
-	}
+	s.sizes.announce(s.log, s.nc.MaxPayload())
 }
 
 // invalidate makes the next Publish look at the stream again.
@@ -193,7 +189,7 @@ func (s *session) overlap(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: stream %q cannot be created: its subjects %s belong to stream %s already; set mq.stream_name to that "+
-		"stream, or mq.subjects to other subjects, or remove them from that stream with nats stream edit",
+		"stream, or mq.subjects to other subjects, or remove them from that stream with nats stream edit NAME --subjects=... --force",
 		relay.ErrMisconfigured, s.cfg.StreamName, patterns(s.cfg.Subjects), strings.Join(owners, " and "))
 }
 

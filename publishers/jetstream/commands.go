@@ -1,0 +1,26 @@
+package jetstream
+
+import (
+	"regexp"
+	"strings"
+)
+
+// editCommand returns the command that changes a stream. It asks nothing, so it works without a terminal too.
+func editCommand(stream, flag string) string {
+	return "nats stream edit " + shell(stream) + " " + flag + " --force"
+}
+
+// subjectsFlag returns the flag that makes a stream capture subjects.
+func subjectsFlag(subjects []string) string {
+	return "--subjects=" + shell(strings.Join(subjects, ","))
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.,:/-]+$`)
+
+// shell quotes a word of a command line where a shell would take it for something else.
+func shell(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
