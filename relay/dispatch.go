@@ -260,7 +260,7 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	if waiting == nil {
 		waiting = d.lanes.open(event)
 	}
-	d.lanes.fail(waiting, failed, retryAfter(cause))
+	d.lanes.fail(waiting, event, failed, cause)
 	return false
 }
 
@@ -301,6 +301,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
+	d.track.blocked(d.lanes.blocked.now())
 	if endsSession(err) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return

@@ -39,7 +39,8 @@ type lane struct {
 	failed  failures
 	backoff *backoff.ExponentialBackOff
 	due     time.Time
-	at      int // index in the heap
+	at      int  // index in the heap
+	blocked bool // see blocked
 }
 
 // lanes are all the keys that wait, the next one due first. The publish loop owns them.
@@ -47,6 +48,7 @@ type lanes struct {
 	byName     map[string]*lane
 	byDue      dueHeap
 	parked     *parkedIDs
+	blocked    blocked
 	newBackoff func() *backoff.ExponentialBackOff
 }
 
@@ -80,6 +82,7 @@ func (l *lanes) queue(event *Event) {
 	if !there {
 		each.ids = slices.Insert(each.ids, at, event.ID)
 		l.parked.add(event.ID)
+		l.blocked.events += count(each.blocked)
 	}
 }
 
@@ -95,13 +98,11 @@ func (l *lanes) open(event *Event) *lane {
 // of returns the lane of an event, or nil.
 func (l *lanes) of(event *Event) *lane { return l.byName[laneName(event)] }
 
-// fail postpones a lane whose first event failed, by its backoff or by the wait that the broker asked for.
-func (l *lanes) fail(each *lane, failed failures, wait time.Duration) {
-	if wait <= 0 {
-		wait = each.backoff.NextBackOff()
-	}
+// fail postpones a lane whose first event failed.
+func (l *lanes) fail(each *lane, event *Event, failed failures, cause error) {
+	l.mark(each, event, cause)
 	each.failed = failed
-	l.postpone(each, failed.last.Add(wait))
+	l.postpone(each, failed.last.Add(l.wait(each, cause)))
 }
 
 // hurry makes every lane due: the broker has recovered, and what it refused meanwhile need not wait for its backoff.
@@ -119,6 +120,7 @@ func (l *lanes) postpone(each *lane, due time.Time) {
 // leave takes an event out of its lane: it was stored, buried, or is no longer in the table. The id stays parked
 // until it is settled.
 func (l *lanes) leave(each *lane, id int64) {
+	l.unblock(each)
 	if at, found := slices.BinarySearch(each.ids, id); found {
 		each.ids = slices.Delete(each.ids, at, at+1)
 	}
@@ -132,6 +134,7 @@ func (l *lanes) leave(each *lane, id int64) {
 
 // cut takes the events behind id out of a lane, for good, and returns how many they were.
 func (l *lanes) cut(each *lane, id int64) int {
+	l.unblock(each)
 	at, found := slices.BinarySearch(each.ids, id)
 	at += count(found)
 	later := each.ids[at:]

@@ -85,6 +85,7 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 			}
 		}
 	}
+	d.track.blocked(d.lanes.blocked.now())
 	d.track.delayed(d.lanes.parked.len())
 }
 
@@ -93,7 +94,7 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure error) {
 	now := time.Now()
 	var news settlement
-	duplicates := 0
+	duplicates, fixed := 0, false
 	for i := range events {
 		event, outcome := &events[i], &outcomes[i]
 		switch {
@@ -110,8 +111,12 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure er
 			continue
 		}
 		if each := d.lanes.of(event); each != nil {
+			fixed = fixed || each.blocked && outcome.Stored
 			d.lanes.leave(each, event.ID)
 		}
+	}
+	if fixed {
+		d.lanes.hurryBlocked(now)
 	}
 	d.send(news, duplicates, now)
 	d.track.delayed(d.lanes.parked.len())

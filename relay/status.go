@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // State says what a relay is doing.
 type State string
@@ -54,7 +57,32 @@ type Status struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// DelayedError is why, for the one that failed last.
 	DelayedError string `json:"delayed_error,omitempty"`
-	Delayed      int    `json:"delayed"` // events waiting because their key waits for a retry
+	Delayed      int    `json:"delayed"` // events that wait for a retry, of their own or of an earlier one of their key
+	// Blocked are those of them that wait until an operator changes something; nil for none. They are no reason not to be ready, for other
+	// events go on, and are among Warnings.
+	Blocked *Blocked `json:"blocked,omitempty"`
+}
+
+// Blocked are events that the broker does not take before an operator changes something, such as those with a subject that the stream does
+// not capture, and the later ones of their keys.
+type Blocked struct {
+	Events int `json:"events"`
+	// ID, Subject and Error are those of one of them. Error says what to change. They are unset for a moment after that one was stored.
+	ID      int64  `json:"id,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+// String is a sentence for an operator.
+func (b *Blocked) String() string {
+	wait := fmt.Sprintf("%d events wait", b.Events)
+	if b.Events == 1 {
+		wait = "1 event waits"
+	}
+	if b.ID == 0 {
+		return wait + " for a change of the broker's settings"
+	}
+	return fmt.Sprintf("%s, for example event %d with subject %s: %s", wait, b.ID, b.Subject, b.Error)
 }
 
 // Loss is one time that a stream was found to have lost events which it had acknowledged.

@@ -72,6 +72,7 @@ func (t *tracker) enter(state State) {
 		return
 	}
 	t.metrics.onFallback.Set(0) // a session that begins says which broker it uses
+	t.status.Blocked = nil
 	t.change(state)
 }
 
@@ -339,9 +340,20 @@ func (t *tracker) eventFailed(event *Event, attempts int, err error) {
 	defer t.mu.Unlock()
 	t.status.DelayedError = err.Error()
 	if t.events.begin(err, time.Now()) {
-		t.log.Warn("event not taken; its key waits, others go on", zap.Int64("id", event.ID), zap.Stringer("event_id", event.EventID),
-			zap.String("subject", event.Subject), zap.String("key", event.Key), zap.Int("attempts", attempts), zap.Error(err))
+		waits, key := "this event", zap.Skip()
+		if event.Key != "" {
+			waits, key = "this event and later ones of its key", zap.String("key", event.Key)
+		}
+		t.log.Warn("event not taken; retrying", zap.String("waits", waits), zap.Int64("id", event.ID), zap.Stringer("event_id", event.EventID),
+			zap.String("subject", event.Subject), key, zap.Int("attempts", attempts), zap.Error(err))
 	}
+}
+
+// blocked notes which events wait for an operator; nil if none does.
+func (t *tracker) blocked(b *Blocked) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Blocked = b
 }
 
 // swept notes that the safety sweep caught events.
@@ -481,6 +493,9 @@ func (t *tracker) snapshot() Status {
 	s.Warnings = slices.Concat(s.Warnings, t.kept)
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
+	}
+	if s.Blocked != nil {
+		s.Warnings = append(slices.Clone(s.Warnings), s.Blocked.String())
 	}
 	trouble := t.databaseTrouble()
 	switch {

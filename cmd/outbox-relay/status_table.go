@@ -64,7 +64,7 @@ func (t table) relay(view sourceView, r relayView) {
 	t.row("published", "%s, %d of them known to the broker already", count(int64(s.Published), "event"), s.Duplicates)
 	t.row("sent again", "%d", s.Retried)
 	t.row("now dead", "%d since the relay started", s.DeadLetters)
-	t.row("delayed", "%s by an earlier failure of the key", count(int64(s.Delayed), "event"))
+	t.row("delayed", "%s%s", count(int64(s.Delayed), "event"), delayed(s))
 	t.row("held", "%s", held(s))
 	if s.Loss != nil {
 		t.row("last loss", "%s: %s", moment(s.Loss.At), loss(s.Loss))
@@ -95,6 +95,14 @@ func standing(f *relay.FailoverStatus) string {
 		used = fmt.Sprintf("fallback %s in place of %s", f.Fallback, f.Primary)
 	}
 	return fmt.Sprintf("%s for %s%s", used, since(f.Since), colon(f.Reason))
+}
+
+// delayed says why events are delayed, unless that is one of the warnings.
+func delayed(s *relay.Status) string {
+	if s.Blocked != nil {
+		return ""
+	}
+	return colon(s.DelayedError)
 }
 
 // held says which keys wait for a person.

@@ -37,7 +37,7 @@ func leading() relay.Status {
 		Name: "pod-7/1/x2bcde", State: relay.StateLeading, Since: time.Now().Add(-time.Hour),
 		NotReady:  "the broker does not answer",
 		Broker:    relay.BrokerStatus{Name: "jetstream", State: relay.BrokerUnavailable, Since: time.Now().Add(-time.Minute), Error: "refused"},
-		Published: 1, Duplicates: 2, Retried: 3, DeadLetters: 4, Delayed: 5,
+		Published: 1, Duplicates: 2, Retried: 3, DeadLetters: 4, Delayed: 5, DelayedError: "odd",
 	}
 }
 
@@ -70,7 +70,7 @@ broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
 sent again    3
 now dead      4 since the relay started
-delayed       5 events by an earlier failure of the key
+delayed       5 events: odd
 held          no key
 `},
 		"trouble": {
@@ -85,7 +85,7 @@ broker        jetstream unavailable for 1m0s: refused
 published     1 event, 2 of them known to the broker already
 sent again    3
 now dead      4 since the relay started
-delayed       5 events by an earlier failure of the key
+delayed       5 events: odd
 held          1 key with 48 events, until dead letters are retried or discarded
 last loss     2026-01-02T03:04:05Z: it was deleted; of the lost events 7 are retained, they are published again
 warning       a trigger

@@ -48,6 +48,8 @@ func TestProbes(t *testing.T) {
 		"primary": {relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis"}}, http.StatusOK, "ready\n"},
 		"fallback": {relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis", OnFallback: true}}, http.StatusOK,
 			"ready, on the fallback redis\n"},
+		"blocked": {relay.Status{Ready: true, Blocked: &relay.Blocked{Events: 3, ID: 7, Subject: "shop.paid", Error: "not captured"}}, http.StatusOK,
+			"ready; 3 events wait, for example event 7 with subject shop.paid: not captured\n"},
 		"outage": {relay.Status{NotReady: "the broker is away"}, http.StatusServiceUnavailable, "not ready: the broker is away\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +82,7 @@ func TestStatusIsJSON(t *testing.T) {
 func TestProbesOfSeveralSources(t *testing.T) {
 	t.Parallel()
 	ready, sick := relay.Status{Ready: true}, relay.Status{NotReady: "no answer"}
+	stuck := relay.Status{Ready: true, Blocked: &relay.Blocked{Events: 1}}
 	switched := relay.Status{Ready: true, Failover: &relay.FailoverStatus{Fallback: "redis", OnFallback: true}}
 	for name, tc := range map[string]struct {
 		sources []relay.Status
@@ -90,6 +93,7 @@ func TestProbesOfSeveralSources(t *testing.T) {
 		"some":     {[]relay.Status{sick, ready, sick}, http.StatusOK, "ready, 1 of 3 sources; not ready: s0: no answer; s2: no answer\n"},
 		"none":     {[]relay.Status{sick, sick}, http.StatusServiceUnavailable, "not ready: s0: no answer; s1: no answer\n"},
 		"fallback": {[]relay.Status{ready, switched}, http.StatusOK, "ready, on the fallback redis: s1\n"},
+		"blocked":  {[]relay.Status{ready, stuck}, http.StatusOK, "ready; s1: 1 event waits for a change of the broker's settings\n"},
 		"many": {[]relay.Status{sick, sick, sick, sick, sick, sick, sick}, http.StatusServiceUnavailable,
 			"not ready: s0: no answer; s1: no answer; s2: no answer; s3: no answer; s4: no answer; and 2 more\n"},
 	} {

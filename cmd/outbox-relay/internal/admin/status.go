@@ -69,9 +69,13 @@ func (s Status) verdict() string {
 		return "not ready: " + s.NotReady
 	}
 	ready, onFallback, fallback := 0, []string(nil), ""
+	var blocked []string
 	for _, each := range s.Sources {
 		if each.Ready {
 			ready++
+		}
+		if each.Blocked != nil {
+			blocked = append(blocked, s.prefix(each)+each.Blocked.String())
 		}
 		if each.Ready && each.Failover != nil && each.Failover.OnFallback {
 			onFallback, fallback = append(onFallback, each.Source), each.Failover.Fallback
@@ -90,7 +94,18 @@ func (s Status) verdict() string {
 	if s.NotReady != "" {
 		text += "; not ready: " + s.NotReady
 	}
+	if len(blocked) > 0 {
+		text += "; " + some(blocked, "; ")
+	}
 	return text
+}
+
+// prefix names a source, where there are several.
+func (s Status) prefix(of SourceStatus) string {
+	if len(s.Sources) == 1 {
+		return ""
+	}
+	return of.Source + ": "
 }
 
 // some joins the first of many texts.
