@@ -174,9 +174,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	}
 	r.track.warned(warnings)
 	r.metrics.sessions.Inc()
-	// The epoch is read before anything that it speaks of.
-	epoch, err := queryOne[int64](ctx, reading, "select coalesce(max(epoch), 0) from outbox.control")
-	if err != nil {
+	if r.known, err = readKnown(ctx, reading); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
 	keys, err := readHeldKeys(ctx, reading)
@@ -203,7 +201,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	purge := purger{db: r.db, retention: r.cfg.Retention, brokers: r.purges(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.measureLoop(running, epoch) })
+	group.Go(func() error { return r.measureLoop(running) })
 	group.Go(func() error { return r.switchLoop(running) })
 	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
 	group.Go(func() error {
@@ -414,6 +412,13 @@ func (r *Relay) sweep(ctx context.Context, read *reader) (time.Duration, error) 
 		return 0, fmt.Errorf("sweep for forgotten events: %w", err)
 	}
 	if found > 0 {
+		epoch, err := readEpoch(ctx, r.db)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("read the epoch: %w", err)
+		case epoch != r.known.epoch: // what was found are events of an operator, which the next session reads
+			return 0, askedSince(ctx, r.db, r.known.request)
+		}
 		r.metrics.sweepFound.Add(float64(found))
 		r.track.swept(found)
 	}

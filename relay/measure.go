@@ -20,9 +20,9 @@ const measuring = "measure the backlog"
 
 // measureLoop keeps the backlog, the lag, the clock and the broker's state true while this relay leads. A failure is no
 // reason to stop; that everything must be read again is, and so is a stream that has lost events.
-func (r *Relay) measureLoop(ctx context.Context, epoch int64) error {
+func (r *Relay) measureLoop(ctx context.Context) error {
 	for {
-		if err := r.measure(ctx, epoch); err != nil {
+		if err := r.measure(ctx); err != nil {
 			return err
 		}
 		r.askBroker(ctx)
@@ -32,8 +32,27 @@ func (r *Relay) measureLoop(ctx context.Context, epoch int64) error {
 	}
 }
 
+// known is what a session knows of the work of operators: it begins anew when they have done more.
+type known struct {
+	epoch   int64 // see outbox.control
+	request int64 // see lastRequest
+}
+
+// readKnown reads what a session knows, before it reads anything that the epoch speaks of.
+func readKnown(ctx context.Context, db Queryer) (k known, err error) {
+	if k.request, err = lastRequest(ctx, db); err != nil {
+		return k, err
+	}
+	k.epoch, err = readEpoch(ctx, db)
+	return k, err
+}
+
+func readEpoch(ctx context.Context, db Queryer) (int64, error) {
+	return queryOne[int64](ctx, db, "select coalesce(max(epoch), 0) from outbox.control")
+}
+
 // measure returns an error only if the session has to begin anew.
-func (r *Relay) measure(ctx context.Context, epoch int64) error {
+func (r *Relay) measure(ctx context.Context) error {
 	began := time.Now()
 	low := r.low.Load()
 	_, heldEvents := r.held.Load().count()
@@ -63,8 +82,8 @@ func (r *Relay) measure(ctx context.Context, epoch int64) error {
 	r.track.measured(m.backlog, r.held.Load())
 	r.track.databaseWorks(measuring)
 	switch {
-	case m.epoch != epoch:
-		return fmt.Errorf("%w: outbox.control says so", errAgain)
+	case m.epoch != r.known.epoch:
+		return askedSince(ctx, r.db, r.known.request)
 	case m.drawn < low-1:
 		return fmt.Errorf("%w: the sequence of ids has gone back to %d, behind id %d", errAgain, m.drawn, low-1)
 	}

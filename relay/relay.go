@@ -47,6 +47,7 @@ type Relay struct {
 	purgeAll    bool      // see Options.PurgeForeign
 	active      Publisher // the broker of this session; see chooseBroker
 	db          *database // of this session, for what is done beside the reading
+	known       known     // of this session
 	table       int64     // the generation of the table in this session
 	absent      bool      // receipts name events that are not in the table
 	log         *zap.Logger
@@ -119,8 +120,12 @@ func (r *Relay) Run(ctx context.Context) error {
 		if errors.Is(err, errGiven) {
 			continue
 		}
+		if asked, ok := errors.AsType[*askedError](err); ok {
+			asked.log(r.log)
+		} else if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
+			r.log.Info("reading events again", zap.NamedError("cause", err))
+		}
 		if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
-			r.log.Info("reading the outbox from its beginning", zap.NamedError("cause", err))
 			pause(ctx, r.cfg.BackoffMin)
 			continue
 		}
