@@ -118,14 +118,20 @@ func (p *relayProcess) await(t testing.TB, message string) map[string]any {
 	t.Helper()
 	var found map[string]any
 	require.Eventually(t, func() bool {
-		for line := range strings.SplitSeq(p.logged(), "\n") {
-			var fields map[string]any
-			if json.Unmarshal([]byte(line), &fields) == nil && fields["message"] == message {
-				found = fields
-			}
-		}
+		found = p.lastLine(message)
 		return found != nil
 	}, cliTimeout, 10*time.Millisecond, "no line %q", message)
+	return found
+}
+
+// lastLine returns the fields of the last line of the log with this message; nil if there is none.
+func (p *relayProcess) lastLine(message string) (found map[string]any) {
+	for line := range strings.SplitSeq(p.logged(), "\n") {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil && fields["message"] == message {
+			found = fields
+		}
+	}
 	return found
 }
 

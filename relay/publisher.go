@@ -95,6 +95,11 @@ const (
 	ReasonAttempts   Reason = "attempts"    // the relay's own: relay.max_attempts were spent
 )
 
+// Reasons returns every reason that a dead letter can have.
+func Reasons() []Reason {
+	return []Reason{ReasonTooLarge, ReasonBadSubject, ReasonBadHeader, ReasonRefused, ReasonAttempts}
+}
+
 // PermanentError is the refusal of one event that no retry can change. The relay moves the event to
 // outbox.dead_letters. It belongs in [Outcome].Err, never in the error of a whole Publish.
 type PermanentError struct {

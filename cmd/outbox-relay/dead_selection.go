@@ -25,7 +25,7 @@ func (f *deadSelection) addTo(cmd *cobra.Command, changes bool) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.subject, "subject", "", "`pattern` of subjects: * stands for one token, > at the end for one or more")
 	flags.StringVar(&f.key, "key", "", "ordering `key`")
-	flags.StringSliceVar(&f.reasons, "reason", nil, "`reason`: too_large, bad_subject, bad_header, refused or attempts; several with commas")
+	flags.StringSliceVar(&f.reasons, "reason", nil, "`reason`, or several with commas: "+deadletter.AllReasons())
 	flags.Var(&f.since, "since", "failed last at this `time` or later: RFC 3339, or how long ago, such as 2h")
 	flags.Var(&f.until, "until", "failed last before this `time`")
 	if changes {

@@ -1,9 +1,13 @@
 package deadletter
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
 	"github.com/gameoutbox/relay/relay/selection"
 )
 
@@ -15,6 +19,26 @@ type Selection struct {
 	IDs []int64
 	// Reasons are the only reasons that are meant; empty means any. See relay.Reason.
 	Reasons []string
+}
+
+// Validate returns every problem of the selection, joined; nil if there is none.
+func (s Selection) Validate() error {
+	errs := []error{s.Selection.Validate()}
+	for _, reason := range s.Reasons {
+		if !slices.Contains(relay.Reasons(), relay.Reason(reason)) {
+			errs = append(errs, fmt.Errorf("reason is %q, allowed: %s", reason, AllReasons()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AllReasons lists every reason for a person.
+func AllReasons() string {
+	var all []string
+	for _, reason := range relay.Reasons() {
+		all = append(all, string(reason))
+	}
+	return strings.Join(all, ", ")
 }
 
 // Empty reports whether every dead letter is meant.
