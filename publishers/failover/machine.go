@@ -28,6 +28,7 @@ type outage struct {
 	since     time.Time
 	cause     error
 	publishes bool // publishes have failed, so that nothing less than a publish ends it
+	first     bool // the first connection has failed, so that failover.after is not waited for
 }
 
 func (o outage) begun() bool { return !o.since.IsZero() }
@@ -78,15 +79,25 @@ func isAnswer(err error) bool {
 
 // primaryIsOut reports whether the fallback is to be used if it is healthy.
 func (m *machine) primaryIsOut(now time.Time) bool {
-	return !m.onFallback && m.outage.begun() && now.Sub(m.outage.since) >= m.cfg.After
+	return !m.onFallback && m.outage.begun() && (m.outage.first || now.Sub(m.outage.since) >= m.cfg.After)
 }
 
 // primaryIsBack reports whether the primary is to be used if the fallback is really out.
 func (m *machine) primaryIsBack() bool { return m.onFallback && m.fallbackOut && !m.healthy.IsZero() }
 
-// missing makes an outage of the primary count at once.
-func (m *machine) missing(now time.Time, cause error) {
-	m.outage = outage{since: now.Add(-m.cfg.After), cause: cause}
+// missing notes that the first connection to the primary failed, which began at a time.
+func (m *machine) missing(began time.Time, cause error) {
+	m.outage = outage{since: began, cause: cause, first: true}
+}
+
+// outageText says for how long the primary is out, and why.
+func (m *machine) outageText(now time.Time) string {
+	since := ""
+	if m.outage.first {
+		since = ", since the first connection"
+	}
+	lasted := now.Sub(m.outage.since).Round(time.Millisecond)
+	return fmt.Sprintf("%s has been unavailable for %s%s: %v", m.primary, lasted, since, m.outage.cause)
 }
 
 // fallbackAnswered notes an answer of the fallback.
@@ -97,8 +108,7 @@ func (m *machine) fallbackAnswered(now time.Time, err error) {
 	case m.onFallback && isAnswer(err):
 		m.fallbackOut = false
 	case err == nil && m.primaryIsOut(now):
-		lasted := now.Sub(m.outage.since).Round(time.Millisecond)
-		m.change(now, fmt.Sprintf("%s has been unavailable for %s: %v", m.primary, lasted, m.outage.cause))
+		m.change(now, m.outageText(now))
 	}
 }
 

@@ -337,6 +337,7 @@ func TestStartOnTheFallback(t *testing.T) {
 			r.outage(errOut)
 			begin(r)
 			r.requireOn("second")
+			require.Contains(t, r.Failover().Reason, "first has been unavailable for 0s, since the first connection: ")
 			require.Equal(t, "second", r.Use(t.Context()).Name())
 			require.Equal(t, 1, r.log.FilterMessage("failed to connect NATS, trying Redis Stream").Len())
 			require.Equal(t, "first", r.Name(), "the name stays that of the primary")

@@ -91,10 +91,11 @@ func (p *Publisher) Connect(ctx context.Context) error {
 	p.mu.Lock()
 	p.begun = true
 	p.mu.Unlock()
+	began := p.now()
 	err := p.primary.connect(ctx)
 	if errors.Is(err, relay.ErrUnavailable) && ctx.Err() == nil {
 		p.log.Warn("failed to connect NATS, trying Redis Stream", zap.Error(err))
-		p.update(func(m *machine) { m.missing(p.now(), err) })
+		p.update(func(m *machine) { m.missing(began, err) })
 		p.fallback.note(look, p.fallback.probe(ctx, true))
 	}
 	p.watch()
