@@ -41,6 +41,7 @@ func TestDemo(t *testing.T) {
 		d.assertBalanced()
 		assert.Greater(t, d.number(`The backlog grew from [\d,]+ to ([\d,]+) events and was drained`), 100)
 		assert.Zero(t, d.number(`JetStream is down: .*, lost (\d+),`))
+		d.assertPeak()
 		d.assertNothingLeft()
 		d.assertDatabaseDropped(db)
 	})
@@ -55,6 +56,7 @@ func TestDemo(t *testing.T) {
 		inRedis := d.number(`its consumer received ([\d,]+) events meanwhile`)
 		rehomed := d.number(`JetStream got ([\d,]+) of them afterwards`)
 		assert.Greater(t, rehomed, 100)
+		d.assertPeak()
 		assert.LessOrEqual(t, rehomed, inRedis)
 		assert.Contains(t, d.String(), "Redis balances too")
 		d.assertNothingLeft()
@@ -251,4 +253,17 @@ func (d *demoProcess) assertDatabaseDropped(db *harness.Database) {
 	var databases int
 	require.NoError(d.t, db.Pool.QueryRow(d.t.Context(), `select count(*) from pg_database where datname = $1`, name).Scan(&databases))
 	assert.Zero(d.t, databases)
+}
+
+// assertPeak checks that the backlog is said to have grown to no less than the lines of the outage show.
+func (d *demoProcess) assertPeak() {
+	d.t.Helper()
+	shown := 0
+	for _, line := range regexp.MustCompile(`(?:JetStream is down|Redis stands in|catching up): .* backlog (\d+),`).FindAllStringSubmatch(d.String(), -1) {
+		backlog, err := strconv.Atoi(line[1])
+		require.NoError(d.t, err)
+		shown = max(shown, backlog)
+	}
+	assert.NotZero(d.t, shown)
+	assert.GreaterOrEqual(d.t, d.number(`The backlog grew from [\d,]+ to ([\d,]+) events`), shown)
 }

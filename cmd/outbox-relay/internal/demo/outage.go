@@ -12,7 +12,7 @@ import (
 type outage struct {
 	began, ended time.Time
 	before       int64 // the backlog when it began
-	peak         int64 // the backlog when it ended
+	peak         int64 // the largest backlog up to drained: a Redis that stands in takes it, and what it got waits again afterwards
 	drained      time.Time
 	caughtUp     <-chan struct{} // closed when everything that waited at its end was received
 }
@@ -46,7 +46,7 @@ func (d *demo) interrupt(ctx context.Context) error {
 
 // breakDown stops the server: every connection breaks, with whatever was under way on it.
 func (d *demo) breakDown(ctx context.Context) {
-	d.outage.before = d.measure(ctx)
+	d.outage.before = d.resetPeak(ctx)
 	d.books.Disturbed(true)
 	d.outage.began = time.Now()
 	d.broker.Stop()
@@ -56,7 +56,8 @@ func (d *demo) breakDown(ctx context.Context) {
 
 // recover starts the server again, also when the game is over.
 func (d *demo) recover(ctx context.Context) error {
-	d.outage.peak = d.measure(context.WithoutCancel(ctx))
+	waiting := d.measure(context.WithoutCancel(ctx))
+	d.outage.peak = d.progress.largest()
 	d.outage.caughtUp = d.books.MarkWaiting()
 	if err := d.broker.Resume(); err != nil {
 		return err
@@ -64,13 +65,14 @@ func (d *demo) recover(ctx context.Context) error {
 	d.outage.ended = time.Now()
 	d.progress.enter("catching up")
 	d.screen.say("The JetStream server is back after %s. %s events wait.",
-		display.Span(d.outage.ended.Sub(d.outage.began)), display.Count(d.outage.peak))
+		display.Span(d.outage.ended.Sub(d.outage.began)), display.Count(waiting))
 	return nil
 }
 
 // caughtUp notes that everything that waited at the end of the outage was received.
 func (d *demo) caughtUp(phase string) {
 	d.outage.drained = time.Now()
+	d.outage.peak = d.progress.largest()
 	d.books.Disturbed(false)
 	d.progress.enter(phase)
 }

@@ -18,6 +18,7 @@ type progress struct {
 	began   time.Time
 	phase   string
 	backlog int64
+	peak    int64 // the largest backlog since it was last reset
 }
 
 func (p *progress) begin(now time.Time) {
@@ -63,8 +64,25 @@ func (d *demo) measure(ctx context.Context) int64 {
 	defer d.progress.mu.Unlock()
 	if err == nil {
 		d.progress.backlog = b.Events
+		d.progress.peak = max(d.progress.peak, b.Events)
 	}
 	return d.progress.backlog
+}
+
+// resetPeak starts a new search for the largest backlog, and returns the backlog.
+func (d *demo) resetPeak(ctx context.Context) int64 {
+	backlog := d.measure(ctx)
+	d.progress.mu.Lock()
+	defer d.progress.mu.Unlock()
+	d.progress.peak = backlog
+	return backlog
+}
+
+// largest returns the largest backlog since resetPeak.
+func (p *progress) largest() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peak
 }
 
 // view is what the screen shows now.
