@@ -31,7 +31,11 @@ func (r *Relay) watch(ctx context.Context, until deadlines) error {
 	if err != nil {
 		return err
 	}
-	read := newReader(db, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, newParkedIDs(), newHeldKeys(nil), &r.low, &r.landed)
+	generation, err := readGeneration(ctx, db)
+	if err != nil {
+		return fmt.Errorf("read the generation of the table: %w", err)
+	}
+	read := newReader(db, generation, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, newParkedIDs(), newHeldKeys(nil), &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}
