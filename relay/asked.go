@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	_ "embed" // the statement is a file
+	"errors"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -25,14 +26,21 @@ type askedError struct{ by []request }
 func (e *askedError) Error() string { return "an operator has changed the outbox by hand" }
 func (e *askedError) Unwrap() error { return errAgain }
 
-// log says who asked for what, as far as the database tells.
-func (e *askedError) log(log *zap.Logger) {
-	const message = "reading events again for an operator"
-	for _, each := range e.by {
-		log.Info(message, zap.String("operator", each.Operator), zap.String("command", "dead "+each.Action), zap.Int64("events", each.Events))
+// readsAgain notes why a session ended whose successor reads the events again: for an operator, who is named as far as
+// the database tells, or for another cause.
+func (t *tracker) readsAgain(cause error) {
+	asked, ok := errors.AsType[*askedError](cause)
+	if !ok {
+		t.lines.info("reading events again", zap.NamedError("cause", cause))
+		return
 	}
-	if len(e.by) == 0 {
-		log.Info(message, zap.String("operator", "unknown"),
+	const message = "reading events again for an operator"
+	for _, each := range asked.by {
+		t.lines.info(message, zap.String("operator", each.Operator), zap.String("command", "dead "+each.Action),
+			zap.Int64("events", each.Events))
+	}
+	if len(asked.by) == 0 {
+		t.lines.info(message, zap.String("operator", "unknown"),
 			zap.String("command", strings.Join([]string{"dead retry", "dead discard", "verify --repair"}, " or ")))
 	}
 }

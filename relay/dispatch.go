@@ -39,6 +39,8 @@ type dispatcher struct {
 	lanes     *lanes
 	held      *heldKeys
 	out       chan<- settlement
+	progress  *progress
+	limit     time.Duration // of one Publish
 
 	size      int // the most events of the next Publish: halved by ambiguous failures, doubled by success
 	backoff   *backoff.ExponentialBackOff
@@ -54,11 +56,13 @@ type dispatcher struct {
 // run publishes the batches until in is closed or ctx ends. A Publish under way is finished on the context publishing, which
 // outlives ctx by a part of the shutdown timeout. It returns an error when the session has to begin anew.
 func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error {
+	defer d.progress.idle()
 	for ctx.Err() == nil && d.again == nil {
 		wake := d.retryLanes(ctx, publishing)
 		if d.again != nil {
 			break
 		}
+		d.progress.idle()
 		source := in
 		if d.lanes.full() {
 			source = nil
@@ -78,12 +82,13 @@ func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error
 
 // publishBatch publishes a batch until each event is stored, buried or in a lane, or until ctx ends.
 func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
+	d.progress.work(memoryLimit)
 	pending := d.buryBroken(b)
 	for len(pending) > 0 && ctx.Err() == nil && d.again == nil {
 		if pending = d.queueBehind(d.passHeld(pending, b.flight), b.flight); len(pending) == 0 {
 			return
 		}
-		if !awaitFence(ctx, publishing) || d.tooLate(d.doubt) {
+		if !d.awaitFence(ctx, publishing) || d.tooLate(d.doubt) {
 			return
 		}
 		chunk := pending[:min(len(pending), d.size)]
@@ -133,7 +138,7 @@ func (d *dispatcher) buryBroken(b batch) []Event {
 		}
 		return broken
 	})
-	d.out <- settlement{dead: dead, from: b.flight}
+	d.emit(settlement{dead: dead, from: b.flight})
 	return pending
 }
 
@@ -152,7 +157,7 @@ func (d *dispatcher) queueBehind(pending []Event, from *flight) []Event {
 		return true
 	})
 	if queued > 0 {
-		d.track.delayed(d.lanes.parked.len())
+		d.track.delayed(d.lanes.events)
 		from.land(queued)
 	}
 	return pending
@@ -164,7 +169,9 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if ctx.Err() == nil && !MaySend(ctx) {
 		return make([]Outcome, len(events)), ErrLeaseLost
 	}
+	d.progress.work(d.limit)
 	outcomes, err := d.publisher.Publish(ctx, events)
+	d.progress.work(memoryLimit)
 	d.metrics.publishTime.Observe((sinceBoot() - d.began).Seconds())
 	if len(outcomes) != len(events) {
 		outcomes = make([]Outcome, len(events))
@@ -225,7 +232,7 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 	d.send(news, duplicates, now)
 	if parked > 0 {
 		from.land(parked)
-		d.track.delayed(d.lanes.parked.len())
+		d.track.delayed(d.lanes.events)
 	}
 	return left
 }
@@ -295,7 +302,7 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 		d.metrics.rehomed.Add(float64(news.rehomed))
 	}
 	if len(news.stored)+len(news.dead) > 0 {
-		d.out <- news
+		d.emit(news)
 	}
 }
 
@@ -341,7 +348,27 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	}
 	d.track.brokerAnswered(state, err)
 	d.track.retried(left)
+	d.pause(ctx, wait)
+}
+
+// emit passes news on to the settle loop, which may have to wait for Postgres.
+func (d *dispatcher) emit(news settlement) {
+	d.progress.idle()
+	d.out <- news
+	d.progress.work(memoryLimit)
+}
+
+func (d *dispatcher) pause(ctx context.Context, wait time.Duration) {
+	d.progress.idle()
 	pause(ctx, wait)
+	d.progress.work(memoryLimit)
+}
+
+// awaitFence waits until a Publish may begin, see [awaitFence].
+func (d *dispatcher) awaitFence(ctx, publishing context.Context) bool {
+	d.progress.idle()
+	defer d.progress.work(memoryLimit)
+	return awaitFence(ctx, publishing)
 }
 
 // endsSession reports whether nothing more may be published before a new session has looked at the broker.

@@ -177,6 +177,8 @@ func (b *bench) run(t *testing.T, batches ...[]Event) {
 	}
 	require.Zero(t, b.lanes.parked.len(), "nothing stays parked")
 	require.True(t, b.lanes.empty())
+	require.Zero(t, b.track.snapshot().Delayed, "nothing waits for a retry")
+	require.Empty(t, b.track.snapshot().DelayedError)
 }
 
 func event(id int64, key string) Event {

@@ -49,6 +49,7 @@ type lanes struct {
 	byDue      dueHeap
 	parked     *parkedIDs
 	blocked    blocked
+	events     int // in all lanes
 	newBackoff func() *backoff.ExponentialBackOff
 }
 
@@ -81,6 +82,7 @@ func (l *lanes) queue(event *Event) {
 	at, there := slices.BinarySearch(each.ids, event.ID)
 	if !there {
 		each.ids = slices.Insert(each.ids, at, event.ID)
+		l.events++
 		l.parked.add(event.ID)
 		l.blocked.events += count(each.blocked)
 	}
@@ -91,6 +93,7 @@ func (l *lanes) open(event *Event) *lane {
 	each := &lane{name: laneName(event), ids: []int64{event.ID}, backoff: l.newBackoff(), due: time.Now()}
 	l.byName[each.name] = each
 	heap.Push(&l.byDue, each)
+	l.events++
 	l.parked.add(event.ID)
 	return each
 }
@@ -123,6 +126,7 @@ func (l *lanes) leave(each *lane, id int64) {
 	l.unblock(each)
 	if at, found := slices.BinarySearch(each.ids, id); found {
 		each.ids = slices.Delete(each.ids, at, at+1)
+		l.events--
 	}
 	each.failed = failures{}
 	each.backoff.Reset()
@@ -142,6 +146,7 @@ func (l *lanes) cut(each *lane, id int64) int {
 		l.parked.remove(id)
 	}
 	each.ids = each.ids[:at]
+	l.events -= len(later)
 	return len(later)
 }
 

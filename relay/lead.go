@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -56,21 +57,26 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 		stopPublishing(err)
 	}
 	keeping, stopKeeping := context.WithCancel(until.settle) // a lease is kept until what was acknowledged is settled
-	kept := make(chan struct{})
-	successor := "" // the relay that is to have the lease next; empty for any
+	successor := ""                                          // the relay that is to have the lease next; empty for any
 	renewed := func(conn *pgxpool.Conn) {
 		if to, err := r.offer(keeping, conn, term); err == nil && to != "" {
 			successor = to
 			stopLeading(errGiven)
 		}
 	}
-	go func() {
-		defer close(kept)
-		r.tenancy.keep(keeping, conn, term, renewed, lose)
-	}()
+	giveUp := func(loop string, limit time.Duration) {
+		stopKeeping() // the lease expires, and what hangs may send nothing any more
+		stopPublishing(errStalled)
+		stopLeading(stalledError(loop, limit))
+		r.track.loopStalled(loop, limit)
+	}
+	r.loops = newLoops()
+	var watching sync.WaitGroup
+	watching.Go(func() { r.tenancy.keep(keeping, conn, term, r.loops.renew, renewed, lose) })
+	watching.Go(func() { r.loops.watch(keeping, watchInterval, giveUp) })
 	err = r.session(led, deadlines{publish: publishing, settle: until.settle}, term)
 	stopKeeping()
-	<-kept
+	watching.Wait()
 	stopPublishing(nil)
 	if led.Err() != nil && ctx.Err() == nil {
 		err = context.Cause(led)
@@ -174,7 +180,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	}
 	r.track.warned(warnings)
 	r.metrics.sessions.Inc()
-	if r.known, err = readKnown(ctx, reading); err != nil {
+	if r.byHand, err = readByHand(ctx, reading); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
 	keys, err := readHeldKeys(ctx, reading)
@@ -198,6 +204,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
+	r.track.delayed(0)
 	purge := purger{db: r.db, retention: r.cfg.Retention, brokers: r.purges(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
@@ -260,7 +267,8 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
 func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, ring *bell, at place, state StreamState) error {
 	parked, held := r.parked.Load(), r.held.Load()
-	read := newReader(db, r.table, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, parked, held, &r.low, &r.landed)
+	bounds := limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}
+	read := newReader(watchedDB{db, r.loops.read}, r.table, bounds, parked, held, &r.low, &r.landed)
 	read.absent = r.absent
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
@@ -294,7 +302,7 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, rin
 		defer close(dead)
 		err := settle.run(until.settle, settlements)
 		if err != nil {
-			r.log.Warn("the database did not take everything that the broker has stored; the next relay looks for it in the stream", zap.Error(err))
+			r.track.lines.warn("the database did not take everything that the broker has stored; the next relay looks for it in the stream", zap.Error(err))
 		}
 		for range settlements {
 		}
@@ -310,6 +318,7 @@ func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- sett
 			p, err := readIDs(ctx, r.db, mark{generation: r.table}, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
 			return markRehomed(p, rehomed), err
 		},
+		progress: r.loops.publish, limit: r.limit,
 		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
@@ -324,7 +333,8 @@ func (r *Relay) newSettler(parked *parkedIDs, at place, last uint64, dead chan<-
 		write = func(ctx context.Context, news acknowledged) error { return removeEvents(ctx, r.db, news) }
 	}
 	return &settler{
-		write: write, dead: dead, place: at, table: r.table, last: last, track: r.track, parked: parked, backoff: r.cfg.newBackoff(brokerPauseMax),
+		write: write, dead: dead, place: at, table: r.table, last: last, track: r.track, parked: parked,
+		backoff: r.cfg.newBackoff(brokerPauseMax), progress: r.loops.settle,
 	}
 }
 
@@ -341,7 +351,9 @@ func (r *Relay) newBurier(parked *parkedIDs) *burier {
 func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *bell, out chan<- batch) error {
 	lastFind := time.Now()
 	nextSweep := time.Now().Add(r.cfg.SweepInterval)
+	defer r.loops.read.idle()
 	for {
+		r.loops.read.work(databaseLimit)
 		if err := ring.heard(ctx); err != nil {
 			return err
 		}
@@ -352,9 +364,11 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *
 		r.behind.Store(read.behind)
 		r.metrics.openGaps.Set(float64(read.gaps.len()))
 		if len(b.events) > 0 {
+			r.loops.read.idle()
 			if err := hand(ctx, b, db, ring, out); err != nil {
 				return err
 			}
+			r.loops.read.work(databaseLimit)
 			lastFind = time.Now()
 		}
 		if time.Now().After(nextSweep) {
@@ -370,6 +384,7 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *
 		}
 		if !again {
 			quiet := min(max(time.Since(lastFind)/quietParts, readPauseMin), r.cfg.PollInterval)
+			r.loops.read.idle()
 			if err := ring.wait(ctx, read, quiet); err != nil {
 				return err
 			}
@@ -416,8 +431,8 @@ func (r *Relay) sweep(ctx context.Context, read *reader) (time.Duration, error) 
 		switch {
 		case err != nil:
 			return 0, fmt.Errorf("read the epoch: %w", err)
-		case epoch != r.known.epoch: // what was found are events of an operator, which the next session reads
-			return 0, askedSince(ctx, r.db, r.known.request)
+		case epoch != r.byHand.epoch: // what was found are events of an operator, which the next session reads
+			return 0, askedSince(ctx, r.db, r.byHand.request)
 		}
 		r.metrics.sweepFound.Add(float64(found))
 		r.track.swept(found)

@@ -142,13 +142,15 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 // does not answer in time, nothing is published behind the fence, and keep goes on: until another relay takes the lease, what
 // this one has in memory stays true. Once another has, keep shuts the fence, calls lose and returns. It works on conn as long as that one
 // lives, and keeps one connection at most.
-func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, renewed func(*pgxpool.Conn), lose func(error)) {
+func (t *tenancy) keep(ctx context.Context, conn *pgxpool.Conn, term int64, alive *progress, renewed func(*pgxpool.Conn), lose func(error)) {
 	defer func() {
 		if conn != nil {
 			conn.Release()
 		}
+		alive.idle()
 	}()
 	for wait := t.untilRenewal(); pause(ctx, wait); {
+		alive.work(2 * t.ttl) // a renewal takes half of that at most, and so does what follows it
 		lapse := time.AfterFunc(t.fence.left(), func() { t.track.leaseLapsed(&t.fence) })
 		var err error
 		conn, err = t.renew(ctx, conn, term)

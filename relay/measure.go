@@ -32,14 +32,14 @@ func (r *Relay) measureLoop(ctx context.Context) error {
 	}
 }
 
-// known is what a session knows of the work of operators: it begins anew when they have done more.
-type known struct {
+// byHand is what a session knows of the work of operators. It ends when they have done more.
+type byHand struct {
 	epoch   int64 // see outbox.control
 	request int64 // see lastRequest
 }
 
-// readKnown reads what a session knows, before it reads anything that the epoch speaks of.
-func readKnown(ctx context.Context, db Queryer) (k known, err error) {
+// readByHand is called before a session reads anything that the epoch speaks of.
+func readByHand(ctx context.Context, db Queryer) (k byHand, err error) {
 	if k.request, err = lastRequest(ctx, db); err != nil {
 		return k, err
 	}
@@ -79,11 +79,11 @@ func (r *Relay) measure(ctx context.Context) error {
 		return nil
 	}
 	r.clock.set(m.now, began, time.Now())
-	r.track.measured(m.backlog, r.held.Load())
+	r.track.backlogMeasured(m.backlog, r.held.Load())
 	r.track.databaseWorks(measuring)
 	switch {
-	case m.epoch != r.known.epoch:
-		return askedSince(ctx, r.db, r.known.request)
+	case m.epoch != r.byHand.epoch:
+		return askedSince(ctx, r.db, r.byHand.request)
 	case m.drawn < low-1:
 		return fmt.Errorf("%w: the sequence of ids has gone back to %d, behind id %d", errAgain, m.drawn, low-1)
 	}

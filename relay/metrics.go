@@ -8,10 +8,6 @@ import (
 // metrics are the relay's own measurements; docs/ARCHITECTURE.md lists them.
 type metrics struct {
 	leading     prometheus.Gauge
-	brokerUp    prometheus.Gauge
-	backlog     prometheus.Gauge
-	lag         prometheus.Gauge
-	deadLetters prometheus.Gauge
 	delayed     prometheus.Gauge
 	openGaps    prometheus.Gauge
 	published   prometheus.Counter
@@ -21,8 +17,6 @@ type metrics struct {
 	sweepFound  prometheus.Counter
 	sessions    prometheus.Counter
 	purged      prometheus.Counter
-	heldKeys    prometheus.Gauge
-	heldEvents  prometheus.Gauge
 	losses      prometheus.Counter
 	healed      prometheus.Counter
 	lookedUp    prometheus.Counter
@@ -38,14 +32,18 @@ type metrics struct {
 	leasesLost  prometheus.Counter
 	publishTime prometheus.Histogram
 	endToEnd    prometheus.Histogram
+	logDropped  prometheus.Counter
+	stalls      *prometheus.CounterVec
+
+	registerer prometheus.Registerer // nil for none
 }
 
 // newMetrics registers the metrics; with a nil registerer they are kept but shown nowhere.
 func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
-	labelled := promauto.With(nil)
 	if registerer != nil {
-		labelled = promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"broker": broker}, registerer))
+		registerer = prometheus.WrapRegistererWith(prometheus.Labels{"broker": broker}, registerer)
 	}
+	labelled := promauto.With(registerer)
 	gauge := func(name, help string) prometheus.Gauge {
 		return labelled.NewGauge(prometheus.GaugeOpts{Namespace: "outbox_relay", Name: name, Help: help})
 	}
@@ -59,11 +57,12 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		})
 	}
 	return &metrics{
+		registerer: registerer,
+		logDropped: counter("log_dropped_total", "Log lines that were dropped because nothing read the log."),
+		stalls: labelled.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "outbox_relay", Name: "loop_stalls_total", Help: "How often a loop stood still and this relay gave its lease up.",
+		}, []string{"loop"}),
 		leading:     gauge("leading", "1 while this relay leads its outbox."),
-		brokerUp:    gauge("broker_up", "1 while the broker stores events, 0 while it does not."),
-		backlog:     gauge("backlog_events", "Events that wait to be published; an upper bound above 10,000."),
-		lag:         gauge("lag_seconds", "Age of the oldest event that waits, by the database's clock."),
-		deadLetters: gauge("dead_letters", "Rows in outbox.dead_letters, counted up to 10,000."),
 		delayed:     gauge("delayed_events", "Events that wait because an event of their key is being retried."),
 		openGaps:    gauge("open_gaps", "Ranges of ids that may still belong to an open transaction."),
 		published:   counter("published_total", "Events that the broker acknowledged."),
@@ -72,8 +71,6 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		sweepFound:  counter("sweep_found_total", "Events found only by the safety sweep; should stay 0."),
 		sessions:    counter("sessions_total", "Sessions in which this relay read the outbox from its beginning as the leader."),
 		purged:      counter("purged_total", "Acknowledged events that were removed after their retention."),
-		heldKeys:    gauge("held_keys", "Keys that wait until a dead letter of theirs is retried or discarded."),
-		heldEvents:  gauge("held_events", "Events that wait for such a key."),
 		losses:      counter("stream_losses_total", "How often the stream was found to have lost acknowledged events; should stay 0."),
 		healed:      counter("healed_events_total", "Events published again because the stream had lost them; a consumer may see them twice."),
 		lookedUp:    counter("takeover_read_total", "Events that were read in the stream after a takeover."),
@@ -94,5 +91,12 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		buried: labelled.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outbox_relay", Name: "dead_lettered_total", Help: "Events moved to outbox.dead_letters.",
 		}, []string{"reason"}),
+	}
+}
+
+// show registers a further collector.
+func (m *metrics) show(c prometheus.Collector) {
+	if m.registerer != nil {
+		m.registerer.MustRegister(c)
 	}
 }

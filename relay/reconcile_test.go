@@ -76,7 +76,7 @@ func TestALossIsBelievedWhenItLasts(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ledger := &looks{state: tt.state, began: time.Now()}
-				r := reconciler{ledger: ledger, track: newTracker(zap.NewNop(), nil, "r", "b")}
+				r := reconciler{ledger: ledger, track: newTracker(zap.NewNop(), newMetrics(nil, "b"), "r", "b")}
 				first, err := ledger.Inspect(t.Context())
 				require.NoError(t, err)
 				state, err := r.lookAgain(t.Context(), first, position{incarnation: "1", last: 10})

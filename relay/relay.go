@@ -17,7 +17,8 @@ type Options struct {
 	Pool *pgxpool.Pool
 	// Publisher is the broker. The relay calls Publish from one goroutine, and never Close.
 	Publisher Publisher
-	// Logger takes what an operator should know; nil means silence.
+	// Logger takes what an operator should know; nil means silence. The relay never waits for it: while it blocks, lines are dropped and
+	// counted.
 	Logger *zap.Logger
 	// Registerer takes the relay's metrics; nil means that nobody sees them.
 	Registerer prometheus.Registerer
@@ -29,6 +30,9 @@ type Options struct {
 	// PurgeForeign lets events go after the retention whichever broker has acknowledged them. Otherwise those of a broker that
 	// the publisher does not stand for are kept, for no other may have them.
 	PurgeForeign bool
+	// AnswerTimeout is how long the publisher waits for its broker at most, for a connection and then for an answer; 0 means 10 s. A Publish
+	// that takes ten times as long, and the time that a batch needs at 64 KiB a second, has stopped: the relay gives its lease up.
+	AnswerTimeout time.Duration
 	// Share shares the sources of a process out, if it has several; nil means that this relay keeps what it leads.
 	Share *Share
 }
@@ -47,17 +51,18 @@ type Relay struct {
 	purgeAll    bool      // see Options.PurgeForeign
 	active      Publisher // the broker of this session; see chooseBroker
 	db          *database // of this session, for what is done beside the reading
-	known       known     // of this session
+	byHand      byHand    // of this session
 	table       int64     // the generation of the table in this session
 	absent      bool      // receipts name events that are not in the table
-	log         *zap.Logger
 	track       *tracker
 	metrics     *metrics
 	version     int64
 	clock       clock
-	low         atomic.Int64 // the least id that may be unsettled
-	behind      atomic.Bool  // whether the last read was as large as it may be
-	landed      atomic.Bool  // no batch is on its way
+	low         atomic.Int64  // the least id that may be unsettled
+	behind      atomic.Bool   // whether the last read was as large as it may be
+	landed      atomic.Bool   // no batch is on its way
+	loops       *loops        // of this session
+	limit       time.Duration // of one Publish
 	parked      atomic.Pointer[parkedIDs]
 	held        atomic.Pointer[heldKeys]
 }
@@ -82,8 +87,10 @@ func New(cfg Config, opts Options) (*Relay, error) {
 	placeholder, _ := opts.Publisher.(Placeholder)
 	owner := newOwner()
 	track := newTracker(log, m, owner, opts.Publisher.Name())
+	m.show(known{track})
 	return &Relay{
-		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, placeholder: placeholder, log: log, metrics: m, track: track,
+		cfg: cfg, pool: opts.Pool, publisher: opts.Publisher, switcher: switcher, placeholder: placeholder, metrics: m, track: track,
+		limit:   publishLimit(cfg, opts.AnswerTimeout),
 		tenancy: &tenancy{owner: owner, ttl: cfg.Lease, pool: opts.Pool, track: track}, version: opts.SchemaVersion, share: opts.Share,
 		rehomeToo: opts.Rehome, purgeAll: opts.PurgeForeign,
 	}, nil
@@ -105,6 +112,7 @@ func (r *Relay) Status() Status {
 func (r *Relay) Run(ctx context.Context) error {
 	deadlines, release := newDeadlines(ctx, r.cfg.ShutdownTimeout)
 	defer release()
+	defer r.track.lines.flush(flushTimeout)
 	retry := r.cfg.newBackoff(brokerPauseMax)
 	work := r.lead
 	if r.placeholder != nil {
@@ -113,6 +121,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := work(ctx, deadlines)
+		r.track.loopsEnded()
 		if ctx.Err() != nil {
 			break
 		}
@@ -120,12 +129,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		if errors.Is(err, errGiven) {
 			continue
 		}
-		if asked, ok := errors.AsType[*askedError](err); ok {
-			asked.log(r.log)
-		} else if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
-			r.log.Info("reading events again", zap.NamedError("cause", err))
-		}
-		if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) {
+		if errors.Is(err, errAgain) || errors.Is(err, ErrLeaseLost) || errors.Is(err, errStalled) {
+			r.track.readsAgain(err)
 			pause(ctx, r.cfg.BackoffMin)
 			continue
 		}
@@ -138,6 +143,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.track.enter(StateStopping)
 	return nil
 }
+
+// flushTimeout bounds the wait for a logger that blocks, at the end of Run.
+const flushTimeout = 100 * time.Millisecond
 
 // leading names the work that one database session does, in logs.
 const leading = "hold a database session"

@@ -65,6 +65,7 @@ func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 	track.enter(StateStandby)
 	require.True(t, track.snapshot().Ready, "a healthy standby is ready")
 
+	track.lines.flush(time.Minute)
 	var lines []string
 	for _, entry := range logs.All() {
 		lines = append(lines, entry.Message)

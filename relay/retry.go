@@ -23,9 +23,10 @@ func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Tim
 // retryDue publishes the events of the lanes that are due, once. Whole lanes go together: a publisher stores nothing
 // of a key behind a failure.
 func (d *dispatcher) retryDue(ctx, publishing context.Context) {
-	if !awaitFence(ctx, publishing) {
+	if !d.awaitFence(ctx, publishing) {
 		return
 	}
+	d.progress.work(databaseLimit)
 	now := time.Now()
 	ids, taken := d.lanes.takeDue(now, d.size)
 	for _, each := range taken {
@@ -37,7 +38,7 @@ func (d *dispatcher) retryDue(ctx, publishing context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			d.track.databaseFailed("read delayed events", err)
-			pause(ctx, d.backoff.NextBackOff())
+			d.pause(ctx, d.backoff.NextBackOff())
 		}
 		return
 	}
@@ -86,7 +87,7 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 		}
 	}
 	d.track.blocked(d.lanes.blocked.now())
-	d.track.delayed(d.lanes.parked.len())
+	d.track.delayed(d.lanes.events)
 }
 
 // accountLanes sends what was decided on events of lanes to the settle loop, and takes them out of their lanes. Those of which a Publish
@@ -119,5 +120,5 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure er
 		d.lanes.hurryBlocked(now)
 	}
 	d.send(news, duplicates, now)
-	d.track.delayed(d.lanes.parked.len())
+	d.track.delayed(d.lanes.events)
 }

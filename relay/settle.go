@@ -36,13 +36,14 @@ type settler struct {
 	parked  *parkedIDs
 	backoff *backoff.ExponentialBackOff
 
-	stored  []identity
-	first   uint64       // the least sequence of a stored event that the broker had already; 0 if there was none
-	highest uint64       // the highest sequence of a stored event
-	untold  bool         // the sequence of some is not known
-	origins []settlement // where the stored events came from
-	settled time.Time    // when events were last settled
-	busy    bool         // they were many
+	progress *progress
+	stored   []identity
+	first    uint64       // the least sequence of a stored event that the broker had already; 0 if there was none
+	highest  uint64       // the highest sequence of a stored event
+	untold   bool         // the sequence of some is not known
+	origins  []settlement // where the stored events came from
+	settled  time.Time    // when events were last settled
+	busy     bool         // they were many
 }
 
 // settleFunc settles events in the database.
@@ -50,12 +51,15 @@ type settleFunc func(context.Context, acknowledged) error
 
 // run settles until in is closed and everything is written, or until ctx ends.
 func (s *settler) run(ctx context.Context, in <-chan settlement) error {
+	s.progress.idle()
+	defer s.progress.idle()
 	for next := range in {
 		s.take(ctx, next)
 		s.takeMore(ctx, in)
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
+		s.progress.idle()
 	}
 	return nil
 }
@@ -134,7 +138,9 @@ func (s *settler) acknowledged() acknowledged {
 // next session finds in the stream what was not written.
 func (s *settler) flush(ctx context.Context) error {
 	for {
+		s.progress.work(databaseLimit)
 		err := s.settle(ctx)
+		s.progress.idle()
 		if err == nil {
 			s.backoff.Reset()
 			return nil

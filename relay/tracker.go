@@ -12,9 +12,10 @@ import (
 // reminderInterval is how often an error that goes on is logged again.
 const reminderInterval = 30 * time.Second
 
-// tracker keeps what a relay says of itself. All its methods may be called at any time.
+// tracker keeps what a relay says of itself. All its methods may be called at any time, and none waits for a reader of the log or of
+// the metrics: see [lineQueue].
 type tracker struct {
-	log     *zap.Logger
+	lines   *lineQueue
 	metrics *metrics
 
 	mu       sync.Mutex
@@ -24,6 +25,7 @@ type tracker struct {
 	events   repeated             // trouble with single events
 	answered time.Time            // when the broker last answered, in whatever way
 	kept     []string             // which events only a broker has that is not configured
+	stalled  string               // which loop stands still; empty if none does
 	polling  string               // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
@@ -59,7 +61,7 @@ func (r *repeated) end(now time.Time) (time.Duration, bool) {
 
 func newTracker(log *zap.Logger, m *metrics, name, broker string) *tracker {
 	now := time.Now()
-	return &tracker{log: log, metrics: m, database: make(map[string]*repeated), status: Status{
+	return &tracker{lines: newLineQueue(log, m.logDropped), metrics: m, database: make(map[string]*repeated), status: Status{
 		Name: name, State: StateConnecting, Since: now,
 		Broker: BrokerStatus{Name: broker, State: BrokerUnknown, Since: now},
 	}}
@@ -80,17 +82,45 @@ func (t *tracker) enter(state State) {
 func (t *tracker) change(state State) {
 	t.status.State, t.status.Since = state, time.Now()
 	t.metrics.leading.Set(float64(count(state == StateLeading)))
-	t.log.Info("relay is "+string(state), zap.String("state", string(state)))
+	t.lines.info("relay is "+string(state), zap.String("state", string(state)))
 }
 
-// standsBy notes that another relay leads. The troubles of a leader are over then.
+// standsBy notes that another relay leads. The troubles of a leader are over then, and what only a leader knows is not known any more.
 func (t *tracker) standsBy() {
 	t.databaseWorks(leading)
+	t.delayed(0)
+	t.metrics.openGaps.Set(0)
 	t.mu.Lock()
 	clear(t.database)
 	t.kept = nil
+	t.broker = repeated{}
+	if t.status.Broker.State != BrokerUnknown {
+		t.status.Broker = BrokerStatus{Name: t.status.Broker.Name, State: BrokerUnknown, Since: time.Now()}
+	}
+	t.status.Backlog, t.status.HeldKeys, t.status.HeldEvents = Backlog{}, 0, 0
 	t.mu.Unlock()
 	t.enter(StateStandby)
+}
+
+// loopStalled notes that a loop stands still, and that this relay gives its lease up.
+func (t *tracker) loopStalled(loop string, limit time.Duration) {
+	t.metrics.stalls.WithLabelValues(loop).Inc()
+	t.mu.Lock()
+	t.stalled = fmt.Sprintf("the %s loop has stood still for more than %s, so this relay has given up its lease; "+
+		"restart it if this does not pass", loop, limit)
+	t.lines.error("loop stands still, lease given up", zap.String("loop", loop), zap.Duration("limit", limit))
+	t.mu.Unlock()
+	t.enter(StateConnecting)
+}
+
+// loopsEnded notes that no loop of the last session runs any more.
+func (t *tracker) loopsEnded() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stalled != "" {
+		t.lines.info("stalled loop has ended")
+	}
+	t.stalled = ""
 }
 
 // leaseSeen notes who leads; mine says that it is this relay.
@@ -107,9 +137,9 @@ func (t *tracker) leaseSeen(l Lease, mine bool) {
 	fields := []zap.Field{zap.String("owner", l.Owner), zap.Int64("term", l.Term), zap.Time("until", l.Until)}
 	switch {
 	case mine:
-		t.log.Info("this relay leads from now on", fields...)
+		t.lines.info("this relay leads from now on", fields...)
 	case l.Owner != "":
-		t.log.Info("another relay leads", fields...)
+		t.lines.info("another relay leads", fields...)
 	}
 }
 
@@ -121,7 +151,7 @@ func (t *tracker) leaseRenewed(until time.Time) {
 	renewed.Until = until.UTC()
 	t.status.Lease = &renewed
 	t.leaseMeasured()
-	if t.status.State != StateLeading {
+	if t.status.State != StateLeading && t.stalled == "" {
 		t.change(StateLeading)
 	}
 }
@@ -134,7 +164,7 @@ func (t *tracker) leaseLapsed(f *fence) {
 		return
 	}
 	t.metrics.leasesLost.Inc()
-	t.log.Warn("the database has not renewed the lease in time: nothing is published until it does, or another relay leads")
+	t.lines.warn("the database has not renewed the lease in time: nothing is published until it does, or another relay leads")
 	t.change(StateConnecting)
 }
 
@@ -157,19 +187,19 @@ func (t *tracker) leaseLost(err error) {
 		t.metrics.leasesLost.Inc()
 	}
 	t.mu.Unlock()
-	t.log.Warn("the lease is lost: nothing more is published, and what was not settled is read again", zap.Error(err))
+	t.lines.warn("the lease is lost: nothing more is published, and what was not settled is read again", zap.Error(err))
 	t.enter(StateConnecting)
 }
 
 // leaseGiven notes that the lease was given to another relay.
 func (t *tracker) leaseGiven(successor string) {
 	t.metrics.leasesGiven.Inc()
-	t.log.Info("the lease was given to a relay that leads fewer sources", zap.String("owner", successor))
+	t.lines.info("the lease was given to a relay that leads fewer sources", zap.String("owner", successor))
 }
 
 // leaseNotFreed notes that the next leader has to wait.
 func (t *tracker) leaseNotFreed(ttl time.Duration, err error) {
-	t.log.Warn("the lease could not be given back; it expires", zap.Duration("within", ttl), zap.Error(err))
+	t.lines.warn("the lease could not be given back; it expires", zap.Duration("within", ttl), zap.Error(err))
 }
 
 // databaseFailed notes trouble with the database; doing says what was tried.
@@ -182,7 +212,7 @@ func (t *tracker) databaseFailed(doing string, err error) {
 		t.database[doing] = trouble
 	}
 	if trouble.begin(err, time.Now()) {
-		t.log.Error("database trouble; trying again", zap.String("doing", doing), zap.Error(err))
+		t.lines.error("database trouble; trying again", zap.String("doing", doing), zap.Error(err))
 	}
 }
 
@@ -196,7 +226,7 @@ func (t *tracker) databaseWorks(doing string) {
 	}
 	lasted, _ := trouble.end(time.Now())
 	delete(t.database, doing)
-	t.log.Info("database works again", zap.String("doing", doing), zap.Duration("after", lasted))
+	t.lines.info("database works again", zap.String("doing", doing), zap.Duration("after", lasted))
 }
 
 // databaseTrouble returns one trouble that is going on, in words; empty if there is none. That the purge fails keeps no event from the
@@ -224,17 +254,15 @@ func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) 
 	}
 	if err == nil {
 		t.status.Broker.Error = ""
-		t.metrics.brokerUp.Set(1)
 		lasted, was := t.broker.end(now)
 		if was {
-			t.log.Info("broker stores events again", zap.Duration("after", lasted))
+			t.lines.info("broker stores events again", zap.Duration("after", lasted))
 		}
 		return was
 	}
 	t.status.Broker.Error = err.Error()
-	t.metrics.brokerUp.Set(0)
 	if t.broker.begin(err, now) {
-		t.log.Error("broker does not store events; they wait in Postgres", zap.String("broker", string(state)), zap.Error(err))
+		t.lines.error("broker does not store events; they wait in Postgres", zap.String("broker", string(state)), zap.Error(err))
 	}
 	return false
 }
@@ -256,7 +284,7 @@ func (t *tracker) brokerChosen(name string, fallback bool) {
 
 // rehoming notes that events of the fallback are published to the primary.
 func (t *tracker) rehoming(events int64) {
-	t.log.Info("the events that only the fallback got are published to the primary too", zap.Int64("events", events))
+	t.lines.info("the events that only the fallback got are published to the primary too", zap.Int64("events", events))
 }
 
 // unconfigured notes that there is no broker, and what that means for the events.
@@ -268,14 +296,14 @@ func (t *tracker) unconfigured(why string) {
 	}
 	t.mu.Unlock()
 	if changed {
-		t.log.Warn("nothing is published", zap.String("cause", why))
+		t.lines.warn("nothing is published", zap.String("cause", why))
 	}
 	t.enter(StateUnconfigured)
 }
 
 // takenBack notes that events are published which a relay without a broker had taken for published.
 func (t *tracker) takenBack(events int64) {
-	t.log.Warn("events that were only logged are published", zap.Int64("events", events))
+	t.lines.warn("events that were only logged are published", zap.Int64("events", events))
 }
 
 // foreign notes which events only a broker has that is not configured, a sentence a broker.
@@ -286,7 +314,7 @@ func (t *tracker) foreign(texts []string) {
 	t.mu.Unlock()
 	for _, text := range texts {
 		if !slices.Contains(known, text) {
-			t.log.Warn("events of another broker are kept", zap.String("cause", text))
+			t.lines.warn("events of another broker are kept", zap.String("cause", text))
 		}
 	}
 }
@@ -326,7 +354,7 @@ func (t *tracker) buried(dead []deadLetter) {
 	}
 	for _, each := range dead {
 		if n := counts[each.reason]; n > 0 {
-			t.log.Error("events moved to outbox.dead_letters; see: outbox-relay dead list", zap.Int("events", n),
+			t.lines.error("events moved to outbox.dead_letters; see: outbox-relay dead list", zap.Int("events", n),
 				zap.String("reason", string(each.reason)), zap.Int64("first_id", each.id), zap.Stringer("first_event_id", each.eventID),
 				zap.Int("attempts", each.attempts), zap.String("error", each.text))
 			delete(counts, each.reason)
@@ -344,7 +372,7 @@ func (t *tracker) eventFailed(event *Event, attempts int, err error) {
 		if event.Key != "" {
 			waits, key = "this event and later ones of its key", zap.String("key", event.Key)
 		}
-		t.log.Warn("event not taken; retrying", zap.String("waits", waits), zap.Int64("id", event.ID), zap.Stringer("event_id", event.EventID),
+		t.lines.warn("event not taken; retrying", zap.String("waits", waits), zap.Int64("id", event.ID), zap.Stringer("event_id", event.EventID),
 			zap.String("subject", event.Subject), key, zap.Int("attempts", attempts), zap.Error(err))
 	}
 }
@@ -358,7 +386,7 @@ func (t *tracker) blocked(b *Blocked) {
 
 // swept notes that the safety sweep caught events.
 func (t *tracker) swept(events int) {
-	t.log.Error("the safety sweep found events that the reader had missed; they are published now, please report this",
+	t.lines.error("the safety sweep found events that the reader had missed; they are published now, please report this",
 		zap.Int("events", events))
 }
 
@@ -374,22 +402,17 @@ func (t *tracker) delayed(events int) {
 	t.metrics.delayed.Set(float64(events))
 }
 
-func (t *tracker) measured(b Backlog, held *heldKeys) {
+func (t *tracker) backlogMeasured(b Backlog, held *heldKeys) {
 	heldKeys, heldEvents := held.count()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.status.Backlog = b
 	t.status.HeldKeys, t.status.HeldEvents = heldKeys, heldEvents
-	t.metrics.backlog.Set(float64(b.Events))
-	t.metrics.lag.Set(b.Lag)
-	t.metrics.deadLetters.Set(float64(b.DeadLetters))
-	t.metrics.heldKeys.Set(float64(heldKeys))
-	t.metrics.heldEvents.Set(float64(heldEvents))
 }
 
 // proved notes that receipts were compared with the rows, for the table or its sequence had changed.
 func (t *tracker) proved(p proof, took time.Duration) {
-	t.log.Info("receipts compared with the events", zap.Int64("receipts", p.receipts), zap.Int64("events", p.events),
+	t.lines.info("receipts compared with the events", zap.Int64("receipts", p.receipts), zap.Int64("events", p.events),
 		zap.Int64("present", p.present), zap.Duration("took", took))
 }
 
@@ -397,13 +420,13 @@ func (t *tracker) proved(p proof, took time.Duration) {
 func (t *tracker) lookedUp(read, found int64, took time.Duration) {
 	t.metrics.lookedUp.Add(float64(read))
 	t.metrics.recovered.Add(float64(found))
-	t.log.Info("looked for events that were published and not settled", zap.Int64("read", read), zap.Int64("found", found),
+	t.lines.info("looked for events that were published and not settled", zap.Int64("read", read), zap.Int64("found", found),
 		zap.Duration("took", took))
 }
 
 // lossSuspected notes that a server describes an older stream than there was, which may have to catch up.
 func (t *tracker) lossSuspected(cause string, state StreamState) {
-	t.log.Warn("the stream seems to have lost acknowledged events; its leader has time to catch up before that is believed",
+	t.lines.warn("the stream seems to have lost acknowledged events; its leader has time to catch up before that is believed",
 		zap.String("cause", cause), zap.String("leader", state.Leader), zap.Duration("time", state.CatchUp))
 }
 
@@ -411,14 +434,14 @@ func (t *tracker) lossSuspected(cause string, state StreamState) {
 func (t *tracker) healed(cause string, again, survived int64, took time.Duration) {
 	t.lost(Loss{Cause: cause, Healed: true, Events: again})
 	t.metrics.healed.Add(float64(again))
-	t.log.Error("the stream has lost acknowledged events; those that are retained are published again", zap.String("cause", cause),
+	t.lines.error("the stream has lost acknowledged events; those that are retained are published again", zap.String("cause", cause),
 		zap.Int64("events", again), zap.Int64("still_stored", survived), zap.Duration("took", took))
 }
 
 // lossSeen notes a loss that is not healed.
 func (t *tracker) lossSeen(cause string, events int64, report bool) {
 	if !report {
-		t.log.Info("the stream has lost acknowledged events, which relay.heal says to leave alone", zap.String("cause", cause),
+		t.lines.info("the stream has lost acknowledged events, which relay.heal says to leave alone", zap.String("cause", cause),
 			zap.Int64("retained_events", events))
 		return
 	}
@@ -426,7 +449,7 @@ func (t *tracker) lossSeen(cause string, events int64, report bool) {
 		return
 	}
 	t.lost(Loss{Cause: cause, Events: events})
-	t.log.Error("the stream has lost acknowledged events; set relay.heal to auto, or run: outbox-relay verify --repair",
+	t.lines.error("the stream has lost acknowledged events; set relay.heal to auto, or run: outbox-relay verify --repair",
 		zap.String("cause", cause), zap.Int64("retained_events", events))
 }
 
@@ -436,7 +459,7 @@ func (t *tracker) warned(warnings []string) {
 	defer t.mu.Unlock()
 	for _, warning := range warnings {
 		if !slices.Contains(t.status.Warnings, warning) {
-			t.log.Warn(warning)
+			t.lines.warn(warning)
 		}
 	}
 	t.status.Warnings = warnings
@@ -447,7 +470,7 @@ func (t *tracker) polls(why string, interval time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.polling != why {
-		t.log.Info("the doorbell cannot be used; an event after a quiet time waits for up to the poll interval",
+		t.lines.info("the doorbell cannot be used; an event after a quiet time waits for up to the poll interval",
 			zap.String("reason", why), zap.Duration("poll_interval", interval))
 	}
 	t.polling = why
@@ -458,7 +481,7 @@ func (t *tracker) wakes() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.polling != "" {
-		t.log.Info("the doorbell can be used again: a commit wakes the relay")
+		t.lines.info("the doorbell can be used again: a commit wakes the relay")
 	}
 	t.polling = ""
 }
@@ -466,7 +489,7 @@ func (t *tracker) wakes() {
 // evicted notes that former leaders were ended that held the doorbell.
 func (t *tracker) evicted(sessions int64) {
 	if sessions > 0 {
-		t.log.Warn("ended a database session of a relay that led before: it hangs, and held the doorbell", zap.Int64("sessions", sessions))
+		t.lines.warn("ended a database session of a relay that led before: it hangs, and held the doorbell", zap.Int64("sessions", sessions))
 	}
 }
 
@@ -489,7 +512,7 @@ func (t *tracker) lost(loss Loss) {
 func (t *tracker) snapshot() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.status
+	s, _ := t.measured(time.Now())
 	s.Warnings = slices.Concat(s.Warnings, t.kept)
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
@@ -499,6 +522,8 @@ func (t *tracker) snapshot() Status {
 	}
 	trouble := t.databaseTrouble()
 	switch {
+	case t.stalled != "":
+		s.NotReady = t.stalled
 	case trouble != "":
 		s.NotReady = trouble
 	case s.State == StateConnecting, s.State == StateStopping:

@@ -13,8 +13,8 @@ import (
 //go:embed sql/served.sql
 var servedSQL string
 
-// watchInterval is the pause between two looks of a relay without a broker.
-const watchInterval = time.Second
+// showInterval is the pause between two looks of a relay without a broker.
+const showInterval = time.Second
 
 // watch is what a relay without a broker does until ctx ends or its session fails. It takes no lease and changes nothing
 // in the database, so it keeps no other relay from publishing, and every event stays an event to publish.
@@ -45,7 +45,7 @@ func (r *Relay) watch(ctx context.Context, until deadlines) error {
 			return err
 		}
 		r.track.databaseWorks(leading)
-		if !more && !pause(ctx, watchInterval) {
+		if !more && !pause(ctx, showInterval) {
 			return context.Cause(ctx)
 		}
 	}
@@ -116,7 +116,7 @@ func (r *Relay) measureUnpublished(ctx context.Context, db Queryer, head int64) 
 	if err != nil {
 		return err
 	}
-	r.track.measured(m.backlog, newHeldKeys(nil))
+	r.track.backlogMeasured(m.backlog, newHeldKeys(nil))
 	if m.drawn < head {
 		return fmt.Errorf("%w: the sequence of ids has gone back to %d, id %d was read before", errAgain, m.drawn, head)
 	}
