@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -18,10 +19,11 @@ const closeTimeout = 200 * time.Millisecond
 
 // daemon is one run of the relay with everything around it.
 type daemon struct {
-	settings *config.Settings
-	log      *zap.Logger
-	migrate  bool         // apply missing migrations first
-	share    *relay.Share // nil if there is one source
+	settings   *config.Settings
+	log        *zap.Logger
+	logDropped prometheus.Counter
+	migrate    bool         // apply missing migrations first
+	share      *relay.Share // nil if there is one source
 }
 
 // run starts the parts in the order in which they need each other, and stops them in the opposite order. Being told to stop before
@@ -44,6 +46,7 @@ func (d *daemon) serve(ctx context.Context) error {
 
 	// What each source needs. From here on probes are answered, also while a database or a broker does not answer.
 	registry := admin.NewRegistry()
+	registry.MustRegister(d.logDropped)
 	if len(d.settings.Sources()) > 1 {
 		d.share = relay.NewShare()
 	}

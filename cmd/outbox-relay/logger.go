@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"time"
 
@@ -17,6 +18,10 @@ func newLogger(cfg config.Log, w io.Writer) (*zap.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
+	return zap.New(zapcore.NewCore(newEncoder(cfg.Format), zapcore.Lock(zapcore.AddSync(w)), level)), nil
+}
+
+func newEncoder(format string) zapcore.Encoder {
 	encoding := zapcore.EncoderConfig{
 		TimeKey: "time", LevelKey: "level", NameKey: "logger", MessageKey: "message", StacktraceKey: "stack",
 		LineEnding:     zapcore.DefaultLineEnding,
@@ -25,11 +30,24 @@ func newLogger(cfg config.Log, w io.Writer) (*zap.Logger, error) {
 		EncodeDuration: zapcore.StringDurationEncoder,
 		EncodeName:     zapcore.FullNameEncoder,
 	}
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if cfg.Format == "console" {
-		encoder = zapcore.NewConsoleEncoder(encoding)
+	if format == "console" {
+		return zapcore.NewConsoleEncoder(encoding)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), nil
+	return zapcore.NewJSONEncoder(encoding)
+}
+
+// noticeOfDrops returns how a log says that lines are missing from it.
+func noticeOfDrops(format string) func(lines int) []byte {
+	encoder := newEncoder(format)
+	return func(lines int) []byte {
+		entry := zapcore.Entry{Level: zap.WarnLevel, Time: time.Now(), Message: "log lines dropped"}
+		line, err := encoder.EncodeEntry(entry, []zapcore.Field{zap.Int("lines", lines)})
+		if err != nil {
+			return nil
+		}
+		defer line.Free()
+		return bytes.Clone(line.Bytes())
+	}
 }
 
 func encodeTime(t time.Time, to zapcore.PrimitiveArrayEncoder) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,10 @@ func execute(ctx context.Context, root *cobra.Command) int {
 	if f := (*failure)(nil); understood && errors.As(err, &f) {
 		f.next = withSource(f.next, command)
 	}
-	return report(root.ErrOrStderr(), err)
+	var text bytes.Buffer
+	code := report(&text, err)
+	writeWithin(flushTimeout, root.ErrOrStderr(), text.Bytes())
+	return code
 }
 
 // knownSubcommand refuses the arguments of a command that only holds others: they are no subcommand.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +25,10 @@ func newRunCommand(environ []string) *cobra.Command {
 		Use:   "run",
 		Short: "Runs the relay",
 		Long: `Runs the relay until SIGTERM or SIGINT. It then settles what the broker has acknowledged, within relay.shutdown_timeout, and ends
-with 0. A second signal ends it at once.
+with 0. A second signal ends it at once. SIGHUP is ignored: settings are read at the start.
+
+The log goes to standard error. While nothing reads it there, publishing goes on and lines are dropped and counted. If its reader goes
+away, the relay stops in the same way and ends with 1, so that a supervisor starts it again.
 
 While Postgres or the broker is away the relay keeps trying, at the start too: it is not ready, and /readyz, status and the log
 say why. It ends with 1 at the start only for what a person has to change: the password, a database that does not exist, the
@@ -37,28 +43,43 @@ of the others waiting and is tried again; the start fails when a person has to c
 		if err != nil {
 			return err
 		}
+		signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) // a pipe that breaks is an error of the write
 		return run(cmd.Context(), settings, migrate, cmd.ErrOrStderr())
 	}
 	return cmd
 }
 
 // run runs one relay, logging to w, and returns nil after a clean stop.
-func run(ctx context.Context, settings *config.Settings, migrate bool, w io.Writer) error {
-	log, err := newLogger(settings.Config.Log, w)
+func run(told context.Context, settings *config.Settings, migrate bool, w io.Writer) error {
+	ctx, stop := context.WithCancel(told)
+	defer stop()
+	var logIsGone atomic.Bool
+	sink := newLogSink(w, noticeOfDrops(settings.Config.Log.Format), func() {
+		logIsGone.Store(true)
+		stop()
+	})
+	defer sink.flush(flushTimeout)
+	log, err := newLogger(settings.Config.Log, sink)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
 	logStart(log, settings, leaveProcessors())
 	if err := giveWay(); err != nil {
 		log.Info("the relay may interrupt what runs beside it; it works nevertheless", zap.Error(err))
 	}
-	d := &daemon{settings: settings, log: log, migrate: migrate}
+	d := &daemon{settings: settings, log: log, logDropped: sink.dropped, migrate: migrate}
 	err = within(ctx, longestStop(settings)+stopMargin, d.run)
-	if err == nil {
-		log.Info("stopped")
+	switch {
+	case err != nil:
+		return err
+	case logIsGone.Load() && told.Err() == nil:
+		return &failure{
+			what: "stopped because the reader of the log has gone away (broken pipe on standard error)",
+			next: "start the relay again; it has settled what the broker had acknowledged",
+		}
 	}
-	return err
+	log.Info("stopped")
+	return nil
 }
 
 func logStart(log *zap.Logger, settings *config.Settings, processors int) {

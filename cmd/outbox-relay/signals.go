@@ -33,7 +33,7 @@ func untilSignal(parent context.Context, grace time.Duration, stderr io.Writer, 
 				return
 			}
 			if time.Since(first) >= grace {
-				fmt.Fprintf(stderr, "outbox-relay: second signal (%s), stopped at once\n", second)
+				writeWithin(flushTimeout, stderr, fmt.Appendf(nil, "outbox-relay: second signal (%s), stopped at once\n", second))
 				exit(codeFailure)
 				return
 			}

@@ -57,8 +57,15 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 		Pool: s.pool, Publisher: s.publisher, Logger: s.log, SchemaVersion: migrations.Latest(),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"source": settings.Source}, registry), Share: d.share,
 		Rehome: rehomed(settings.Config), PurgeForeign: !settings.Config.Failover.Rehome,
+		AnswerTimeout: answerTimeout(settings.Config),
 	})
 	return s, err
+}
+
+// answerTimeout returns how long a publisher waits for its broker at most.
+func answerTimeout(cfg config.Config) time.Duration {
+	mq, redis := cfg.MQ, cfg.Redis
+	return max(mq.ConnectTimeout+mq.PublishTimeout, redis.ConnectTimeout+redis.PublishTimeout+redis.WaitTimeout)
 }
 
 // run relays from the source until ctx ends. It tells tried how each attempt to begin went, and gives up when tried returns an error.
