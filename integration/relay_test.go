@@ -34,11 +34,22 @@ func runRelay(t testing.TB, url string, publisher relay.Publisher, change func(*
 	if change != nil {
 		change(&cfg)
 	}
+	return runRelayOf(t, cfg, url, relay.Options{Publisher: publisher})
+}
+
+// runRelayWith runs a relay with the default settings until stop is called.
+func runRelayWith(t testing.TB, url string, opts relay.Options) (*relay.Relay, func()) {
+	t.Helper()
+	return runRelayOf(t, relay.DefaultConfig(), url, opts)
+}
+
+// runRelayOf runs a relay until stop is called. The options that are the same everywhere are added.
+func runRelayOf(t testing.TB, cfg relay.Config, url string, opts relay.Options) (*relay.Relay, func()) {
+	t.Helper()
 	pool, err := relay.NewPool(t.Context(), url, 4)
 	require.NoError(t, err)
-	r, err := relay.New(cfg, relay.Options{
-		Pool: pool, Publisher: publisher, Logger: zaptest.NewLogger(t), SchemaVersion: migrations.Latest(),
-	})
+	opts.Pool, opts.Logger, opts.SchemaVersion = pool, zaptest.NewLogger(t), migrations.Latest()
+	r, err := relay.New(cfg, opts)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
