@@ -68,7 +68,7 @@ func TestALogThatNothingReadsDropsLinesAndCountsThem(t *testing.T) {
 	for i, line := range written[:lines-dropped] {
 		require.Contains(t, line, fmt.Sprintf(`"line %d"`, i))
 	}
-	require.Contains(t, written[lines-dropped], fmt.Sprintf(`"level":"warn"`))
+	require.Contains(t, written[lines-dropped], `"level":"warn"`)
 	require.Contains(t, written[lines-dropped], fmt.Sprintf(`"message":"log lines dropped","lines":%d}`, dropped))
 
 	log.Info("the log flows again")
