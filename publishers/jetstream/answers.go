@@ -19,7 +19,7 @@ func (b *batch) take(msg *nats.Msg) {
 	case a.unrouted && op == opEnd, a.unrouted && op == opPing:
 		b.ended = true
 	case a.unrouted:
-		b.refuse(place, &unroutedError{event: b.todo[place-1]}, true)
+		b.refuse(place, &unroutedError{events: b.todo[place-1 : place]}, true)
 	case a.Type == "ack":
 		b.acknowledged(int(a.Seq))
 	case a.Type == "gap":
@@ -29,7 +29,7 @@ func (b *batch) take(msg *nats.Msg) {
 	case a.Error != nil:
 		b.takeError(place, op, a.Error)
 	default:
-		b.takeEnd(a)
+		b.takeEnd(place, a)
 	}
 }
 
@@ -38,13 +38,16 @@ func (b *batch) takeError(place int, op operation, refusal *apiError) {
 	switch {
 	case refusal.Code == codeBatchUnknown || op == opEnd || op == opPing:
 		b.ended = true // nothing more will be said of this batch
+		// The batch may have been opened at another stream, whose acknowledgements do not count.
+		b.call.link.provenAt = time.Time{}
 	default:
 		b.refuse(place, refusal, true)
 	}
 }
 
-func (b *batch) takeEnd(a answer) {
-	if b.err = a.elsewhere(b.call.link.target.stream); b.err != nil {
+func (b *batch) takeEnd(place int, a answer) {
+	if err := a.elsewhere(b.call.link.target.stream); err != nil {
+		b.wentElsewhere(place, a.Batch != "", err)
 		return
 	}
 	if a.Batch == "" {
@@ -53,6 +56,16 @@ func (b *batch) takeEnd(a answer) {
 	}
 	b.ended, b.last = true, a
 	b.acknowledged(int(a.Count))
+}
+
+// wentElsewhere notes that another stream stored an event, or a whole batch that this event ended. What that stream
+// acknowledged does not count. The rest of the call goes singly, so that each answer names its stream.
+func (b *batch) wentElsewhere(place int, whole bool, err error) {
+	b.call.link.singly = true
+	if whole {
+		b.acked, place = 0, 1
+	}
+	b.refuse(place, err, true)
 }
 
 // acknowledged notes that all places up to one are stored, which cannot include a refused one.

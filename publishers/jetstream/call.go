@@ -29,6 +29,8 @@ type call struct {
 	barred   map[string]*deniedError // subjects that the user may not publish to
 	oversize []int                   // events that the server found too large, although what was known of its limits allowed them
 	measured bool                    // the limits were looked at once more
+	unrouted map[int]bool            // events that nobody took once, and that are sent again
+	again    bool                    // the next round repeats what this one has not decided
 	encoder  *encoder
 
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
@@ -80,6 +82,9 @@ func (c *call) delay(i int, err error) {
 
 // refused notes what an error means for an event. It returns the error where that concerns the whole broker.
 func (c *call) refused(i int, cause error) error {
+	if elsewhere, ok := errors.AsType[*elsewhereError](cause); ok {
+		elsewhere.subject = c.events[i].Subject
+	}
 	v := judge(cause)
 	if v.stale {
 		c.link.invalidate()
@@ -134,12 +139,13 @@ func (c *call) send(ctx context.Context) error {
 			return nil
 		}
 		left, singly := c.left, c.link.singly
+		c.again = false
 		err := c.round(ctx, todo)
 		c.explainOversize(ctx)
 		if err := c.explain(ctx, err); err != nil {
 			return err
 		}
-		if c.delayDenied(); c.left < left || c.link.singly != singly {
+		if c.delayDenied(); c.left < left || c.link.singly != singly || c.again {
 			continue
 		}
 		c.awaitDenied(ctx)
@@ -157,16 +163,34 @@ func (c *call) round(ctx context.Context, todo []int) error {
 		return c.sendKeyed(ctx, todo)
 	}
 	err := c.sendBatch(ctx, todo)
-	var refusal *apiError
-	if errors.As(err, &refusal) && (refusal.Code == codeBatchDisabled || refusal.Code == codeBatchPattern || refusal.Code == codeBatchID) ||
-		errors.Is(err, errNotBatched) {
-		c.link.giveUpFastIngest(err)
-		slow := *c.link.target
-		slow.fast = false
-		c.link.target = &slow
-		return c.sendKeyed(ctx, c.todo())
+	if !refusesBatches(err) {
+		return err
 	}
-	return err
+	if c.foreignRefusal(ctx, err) {
+		c.link.singly = true
+		return nil
+	}
+	c.link.giveUpFastIngest(err)
+	slow := *c.link.target
+	slow.fast = false
+	c.link.target = &slow
+	return c.sendKeyed(ctx, c.todo())
+}
+
+// refusesBatches tells whether an error means that fast ingest is not taken.
+func refusesBatches(err error) bool {
+	refusal, ok := errors.AsType[*apiError](err)
+	return ok && (refusal.Code == codeBatchDisabled || refusal.Code == codeBatchPattern || refusal.Code == codeBatchID) ||
+		errors.Is(err, errNotBatched)
+}
+
+// foreignRefusal reports whether another stream refused a batch, to which the account takes an event: ours takes batches.
+func (c *call) foreignRefusal(ctx context.Context, err error) bool {
+	if refusal, ok := errors.AsType[*apiError](err); !ok || refusal.Code != codeBatchDisabled {
+		return false
+	}
+	info, err := c.link.lookAt(ctx)
+	return err == nil && info.Config.AllowBatchPublish
 }
 
 // forgetDenied drops what is left of an earlier call.

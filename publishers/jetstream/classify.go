@@ -162,7 +162,7 @@ func judgeClient(err error) verdict {
 		return verdict{err: &relay.PermanentError{Reason: relay.ReasonBadSubject, Err: err}}
 	case errors.Is(err, nats.ErrBadHeaderMsg):
 		return verdict{err: &relay.PermanentError{Reason: relay.ReasonBadHeader, Err: err}}
-	case errors.As(err, new(*deniedError)):
+	case errors.As(err, new(*deniedError)), errors.As(err, new(*elsewhereError)):
 		return verdict{err: err}
 	case errors.As(err, new(*unroutedError)):
 		return verdict{err: err, whole: true} // until it is known why

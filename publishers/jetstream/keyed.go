@@ -27,6 +27,7 @@ type keyed struct {
 	flying   []bool
 	inFlight int
 	bytes    int // in flight
+	unrouted []int // events that nobody took
 	stop     error
 	progress time.Time
 }
@@ -42,6 +43,9 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 	}
 	k.chain()
 	k.run(ctx)
+	if k.stop == nil && len(k.unrouted) > 0 {
+		return &unroutedError{events: k.unrouted}
+	}
 	return k.stop
 }
 
@@ -153,7 +157,7 @@ func (k *keyed) take(msg *nats.Msg) {
 	case err != nil:
 		k.fail(place, err)
 	case a.unrouted:
-		k.fail(place, &unroutedError{event: k.todo[place]})
+		k.unrouted = append(k.unrouted, k.todo[place]) // others may have a way
 	case a.Error != nil:
 		k.fail(place, a.Error)
 	case a.elsewhere(k.call.link.target.stream) != nil:

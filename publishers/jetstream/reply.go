@@ -47,9 +47,20 @@ func (a answer) elsewhere(stream string) error {
 	if a.Stream == stream {
 		return nil
 	}
-	return fmt.Errorf("%w: stream %q stored an event that is meant for stream %q; run nats stream edit %s --force with "+
-		"--subjects that leave the event's subject out", relay.ErrMisconfigured, a.Stream, stream, shell(a.Stream))
+	return &elsewhereError{got: a.Stream, want: stream}
 }
+
+// elsewhereError says that another stream stored an event. The configured one captures its subject, and two streams of an account
+// never capture the same: so the event was sent on under another subject, or to another account.
+type elsewhereError struct{ subject, got, want string }
+
+func (e *elsewhereError) Error() string {
+	return fmt.Sprintf("stream %q stored the event with subject %s, which stream %q captures; remove the mapping, import or "+
+		"export of the NATS account that takes the subject there", e.got, e.subject, e.want)
+}
+
+// Unwrap makes it a matter of configuration.
+func (e *elsewhereError) Unwrap() error { return relay.ErrMisconfigured }
 
 // plainAnswer reads the answer that nearly every single event gets, {"stream":"game-events","seq":22}, without the cost of a
 // general parser. prefix is its text up to the number.

@@ -38,6 +38,7 @@ type session struct {
 	calls    uint64    // of Publish; part of each reply subject
 	provenAt time.Time // when a batch was last acknowledged beyond doubt
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
+	diverted diversions
 	// ticker lets a Publish that waits look at the clock. A timer for each Publish would wake a thread for each.
 	ticker *time.Ticker
 
