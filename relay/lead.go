@@ -242,7 +242,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 		var database *databaseError
 		switch {
 		case err == nil:
-			r.track.brokerAnswered(BrokerOK, nil)
+			r.track.brokerLooked(BrokerOK, nil)
 			return at, state, nil
 		case ctx.Err() != nil:
 			return at, state, context.Cause(ctx)
@@ -251,7 +251,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 		case errors.As(err, &database):
 			return at, state, fmt.Errorf("make the outbox and the stream agree: %w", err)
 		}
-		r.track.brokerAnswered(stateOf(err), err)
+		r.track.brokerLooked(stateOf(err), err)
 		wait := retry.NextBackOff()
 		if stateOf(err) == BrokerMisconfigured {
 			wait = misconfiguredPause

@@ -99,7 +99,7 @@ func (r *Relay) askBroker(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	if err := connector.Connect(ctx); ctx.Err() == nil {
-		r.track.brokerAnswered(stateOf(err), err)
+		r.track.brokerLooked(stateOf(err), err)
 	}
 }
 

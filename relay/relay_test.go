@@ -45,6 +45,7 @@ func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 		track.brokerAnswered(BrokerUnavailable, errors.New("no route"))
 	}
 	require.Contains(t, track.snapshot().NotReady, "no route")
+	track.published(1, 0)
 	require.True(t, track.brokerAnswered(BrokerOK, nil))
 	require.False(t, track.brokerAnswered(BrokerOK, nil), "it recovers once")
 	require.True(t, track.snapshot().Ready)
@@ -74,6 +75,40 @@ func TestTrackerSaysWhyItIsNotReady(t *testing.T) {
 		"relay is leading", "broker does not store events; they wait in Postgres", "broker stores events again",
 		"database trouble; trying again", "database works again", "database trouble; trying again", "database works again", "relay is standby",
 	}, lines, "an error that goes on is logged once, and once when it is over:\n"+strings.Join(lines, "\n"))
+}
+
+// That a broker can be looked at is no sign that it stores events, as long as some wait.
+func TestTrackerDoesNotTakeALookForAStoredEvent(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	track := newTracker(zap.New(core), newMetrics(nil, "script"), "test", "script")
+	track.enter(StateLeading)
+	track.measured(Backlog{Events: 1}, newHeldKeys(nil))
+	last := func() string { return logs.All()[logs.Len()-1].Message }
+
+	track.brokerAnswered(BrokerFailing, errors.New("silence"))
+	track.brokerLooked(BrokerOK, nil)
+	require.Contains(t, track.snapshot().NotReady, "silence")
+	require.Equal(t, "broker does not store events; they wait in Postgres", last())
+	track.published(1, 0)
+	require.True(t, track.brokerAnswered(BrokerOK, nil))
+	require.True(t, track.snapshot().Ready)
+	require.Equal(t, "broker stores events again", last())
+
+	track.brokerAnswered(BrokerFailing, errors.New("silence"))
+	require.True(t, track.brokerAnswered(BrokerOK, nil), "the broker refused what it was sent")
+	require.Equal(t, "broker answers again", last())
+
+	track.brokerAnswered(BrokerFailing, errors.New("silence"))
+	track.measured(Backlog{}, newHeldKeys(nil))
+	track.brokerLooked(BrokerOK, nil)
+	require.True(t, track.snapshot().Ready, "nothing waits")
+	require.Equal(t, "broker answers again", last())
+
+	track.measured(Backlog{Events: 1}, newHeldKeys(nil))
+	track.brokerLooked(BrokerUnavailable, errors.New("no route"))
+	track.brokerLooked(BrokerOK, nil)
+	require.True(t, track.snapshot().Ready, "a look began it")
 }
 
 func TestClockAgesByTheDatabase(t *testing.T) {

@@ -21,7 +21,7 @@ type tracker struct {
 	mu       sync.Mutex
 	status   Status
 	database map[string]*repeated // trouble with the database, by what was being done
-	broker   repeated             // trouble with the broker
+	broker   brokerTrouble
 	events   repeated             // trouble with single events
 	answered time.Time            // when the broker last answered, in whatever way
 	kept     []string             // which events only a broker has that is not configured
@@ -57,6 +57,13 @@ func (r *repeated) end(now time.Time) (time.Duration, bool) {
 	lasted := now.Sub(r.since)
 	*r = repeated{}
 	return lasted, true
+}
+
+// brokerTrouble is trouble with the broker.
+type brokerTrouble struct {
+	repeated
+	publishing bool // a Publish met it, so that a look at the broker does not end it while events wait
+	stored     bool // an event was stored since
 }
 
 func newTracker(log *zap.Logger, m *metrics, name, broker string) *tracker {
@@ -247,6 +254,25 @@ func (r *repeated) text(doing string) string { return fmt.Sprintf("cannot %s: %v
 func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	recovered = t.noteBroker(state, err)
+	t.broker.publishing = err != nil
+	return recovered
+}
+
+// brokerLooked notes what came of a look at the broker. One that can be looked at does not necessarily store events: what a Publish
+// met lasts until a Publish goes well, or until nothing waits.
+func (t *tracker) brokerLooked(state BrokerState, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && t.broker.err != nil && t.broker.publishing && t.status.Backlog.Events > 0 {
+		t.answered = time.Now()
+		return
+	}
+	t.noteBroker(state, err)
+}
+
+// noteBroker needs the lock.
+func (t *tracker) noteBroker(state BrokerState, err error) (recovered bool) {
 	now := time.Now()
 	t.answered = now
 	if t.status.Broker.State != state {
@@ -255,9 +281,14 @@ func (t *tracker) brokerAnswered(state BrokerState, err error) (recovered bool) 
 	if err == nil {
 		t.status.Broker.Error = ""
 		lasted, was := t.broker.end(now)
-		if was {
-			t.lines.info("broker stores events again", zap.Duration("after", lasted))
+		text := "broker answers again"
+		if t.broker.stored {
+			text = "broker stores events again"
 		}
+		if was {
+			t.lines.info(text, zap.Duration("after", lasted))
+		}
+		t.broker = brokerTrouble{}
 		return was
 	}
 	t.status.Broker.Error = err.Error()
@@ -276,7 +307,7 @@ func (t *tracker) brokerChosen(name string, fallback bool) {
 		return
 	}
 	t.status.Broker = BrokerStatus{Name: name, State: BrokerUnknown, Since: time.Now()}
-	t.broker = repeated{}
+	t.broker = brokerTrouble{}
 	if fallback {
 		t.metrics.failovers.Inc()
 	}
@@ -329,6 +360,7 @@ func (t *tracker) quietFor() time.Duration {
 func (t *tracker) published(events, duplicates int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.broker.stored = t.broker.err != nil
 	t.status.Published += uint64(events)
 	t.status.Duplicates += uint64(duplicates)
 	t.metrics.published.Add(float64(events))
