@@ -220,7 +220,8 @@
 //	nothing, error Misconfigured the same after a longer pause; not ready, and the log says what to change
 //	nothing, error Throttled     the same after RetryAfter
 //	nothing, anything else       ambiguous: the same events with the same ids, half as many a call, down to one, so
-//	                             that an event which breaks the call is found out and delays its own key alone
+//	                             that an event which breaks the call is found out and delays its own key alone.
+//	                             With a fallback, a [StalledError] that lasts leads to it, see publishers/failover
 //	nothing, error ErrRewound    a new session, which deals with what the stream has lost
 //	nothing, error ErrSwitched   a new session, which uses the other broker
 //	the database fails           a new session, and everything is read again that is not settled

@@ -121,3 +121,14 @@ type ThrottledError struct {
 
 func (e *ThrottledError) Error() string { return fmt.Sprintf("broker is throttling: %v", e.Err) }
 func (e *ThrottledError) Unwrap() error { return e.Err }
+
+// StalledError is the error of a Publish whose events the broker did not store although it answers questions: it left them without an
+// answer, and its stream has not grown meanwhile. The relay treats it as ambiguous, for one event may be the cause, unless it wraps
+// [ErrUnavailable]. A [Switcher] counts it as an outage once it lasts, see publishers/failover.
+type StalledError struct {
+	State StreamState // of the stream, after the Publish
+	Err   error
+}
+
+func (e *StalledError) Error() string { return e.Err.Error() }
+func (e *StalledError) Unwrap() error { return e.Err }

@@ -140,7 +140,26 @@ func storeFailed(e *apiError) verdict {
 	case "store is closed":
 		return unavailable(e)
 	}
+	if isDiskFault(e.Description) {
+		return verdict{err: &diskError{e}, whole: true}
+	}
 	return ambiguous(e)
+}
+
+// diskError says that a server could not write.
+type diskError struct{ *apiError }
+
+func (e *diskError) Error() string {
+	return fmt.Sprintf("%v: %v; check the disk and the log of the NATS server", relay.ErrUnavailable, e.apiError)
+}
+
+// Unwrap makes it an outage of the whole broker.
+func (e *diskError) Unwrap() []error { return []error{relay.ErrUnavailable, e.apiError} }
+
+// isDiskFault tells whether a server could not write. Newer servers answer nothing then, see [call.explainSilence].
+func isDiskFault(description string) bool {
+	return slices.ContainsFunc([]string{"no space left on device", "disk quota exceeded", "input/output error", "read-only file system",
+		"too many open files"}, func(fault string) bool { return strings.Contains(description, fault) })
 }
 
 // judge says what an error means that came of sending an event: a server's refusal, or an error of the client.

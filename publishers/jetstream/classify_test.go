@@ -82,6 +82,8 @@ var judged = []struct {
 	{code(10118), "unavailable", true},
 	{code(10194), "unavailable", true},
 	{full("store is closed"), "unavailable", true},
+	{full("write /js/game-events/msgs/1.blk: no space left on device"), "unavailable", true},
+	{full("write /js/game-events/msgs/1.blk: input/output error"), "unavailable", true},
 
 	{code(10039), "misconfigured", true},
 	{code(10059), "misconfigured", true},

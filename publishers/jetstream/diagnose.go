@@ -51,8 +51,19 @@ func (c *call) explain(ctx context.Context, err error) error {
 		return c.explainUnrouted(ctx, unrouted.events)
 	case errors.Is(err, errNoAck):
 		return c.explainSilence(ctx, err)
+	case errors.As(err, new(*diskError)):
+		return c.explainDisk(ctx, err)
 	}
 	return err
+}
+
+// explainDisk adds the state of the stream, by which it can be told when it stores events again.
+func (c *call) explainDisk(ctx context.Context, fault error) error {
+	info, err := c.link.lookAt(ctx)
+	if err != nil {
+		return fault
+	}
+	return &relay.StalledError{State: stateOf(info), Err: fault}
 }
 
 // explainUnrouted looks at the stream. One that was deleted is created again by that. An event that a led stream captures is sent once
@@ -106,10 +117,32 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// explainSilence tells a stream that works, so that it is unknown what became of the events, from one that does not.
+// explainSilence tells a stream that goes on, so that it is unknown what became of the events, from one that stores nothing: a server
+// that cannot write to its disk answers questions and leaves events without an answer.
 func (c *call) explainSilence(ctx context.Context, silence error) error {
-	if _, err := c.link.lookAt(ctx); err != nil {
+	info, err := c.link.lookAt(ctx)
+	if err != nil {
 		return err
 	}
-	return silence
+	state := stateOf(info)
+	still := c.link.standsStill(state, max(c.before, c.highest))
+	switch {
+	case c.highest > 0:
+		return fmt.Errorf("%w, while stream %q stored others; if it stays so, look for a mapping, import or export of the NATS "+
+			"account that takes their subjects to a subscriber", silence, state.Stream)
+	case !still:
+		return silence
+	}
+	return &relay.StalledError{State: state, Err: fmt.Errorf("%w, and stream %q at %s stays at sequence %d although it can be looked "+
+		"at; check the disk and the log of its NATS server, which may need a restart once there is room", silence, state.Stream, c.link.where, state.Last)}
+}
+
+// standsStill reports whether a stream has stored nothing since it was looked at last, or since an acknowledgement told its end.
+func (s *session) standsStill(state relay.StreamState, acknowledged uint64) bool {
+	before := s.seen
+	s.seen = state
+	if before.Incarnation == "" {
+		before = relay.StreamState{Incarnation: state.Incarnation, Last: acknowledged}
+	}
+	return state.Incarnation == before.Incarnation && state.Last == max(before.Last, acknowledged)
 }

@@ -39,6 +39,7 @@ type session struct {
 	provenAt time.Time // when a batch was last acknowledged beyond doubt
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
+	seen     relay.StreamState // the stream when it was looked at for the last silence
 	// ticker lets a Publish that waits look at the clock. A timer for each Publish would wake a thread for each.
 	ticker *time.Ticker
 
