@@ -16,7 +16,9 @@ type Switcher interface {
 	// session begins, and publishes through what it returned until the session ends. It may connect first, as long as ctx allows.
 	Use(ctx context.Context) Publisher
 
-	// Wait returns an error that wraps [ErrSwitched] once Use would return another broker, and ctx's error when ctx ends.
+	// Wait returns an error that wraps [ErrSwitched] once Use would return another broker, and ctx's error when ctx ends. It is called
+	// once in a session, and ctx ends with the session. [MaySend] knows ctx: under it the primary may get events again that it got in
+	// a Publish and left without an answer.
 	Wait(ctx context.Context) error
 
 	// Rehome returns the name of the fallback whose events the primary gets afterwards; it is empty if they stay where they are.
@@ -66,7 +68,7 @@ func (r *Relay) switchLoop(ctx context.Context) error {
 	if r.switcher == nil {
 		return nil
 	}
-	err := r.switcher.Wait(ctx)
+	err := r.switcher.Wait(r.tenancy.fence.guard(ctx))
 	if ctx.Err() != nil {
 		return nil
 	}

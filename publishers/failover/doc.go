@@ -18,15 +18,24 @@
 //
 // # What counts as an outage
 //
-// Only errors that wrap [relay.ErrUnavailable]. The clock of an outage starts with the first of them, and any other answer of the
-// primary starts it anew: a stored event, a refusal, a request to slow down, a setting that it does not accept. A call that just
-// takes too long is no answer, and neither starts the clock nor stops it. Where a publish began the outage, only a publish ends it,
-// or a new session whose look into the stream succeeded: a server that answers questions does not necessarily store events.
+// Errors that wrap [relay.ErrUnavailable], and streams that stand still ([relay.StalledError]). The clock of an outage starts with the
+// first of them, and any other answer of the primary resets it: a stored event, a refusal, a request to slow down, a setting that it
+// does not accept. A call that just takes too long is no answer, and neither starts the clock nor stops it. Where a publish began the
+// outage, only a publish ends it, or a new session whose look into the stream succeeded: a server that answers questions does not
+// necessarily store events.
+//
+// A stream stalls when a Publish gets no answer and the stream's last sequence stays where it was, as on a full disk. The clock counts
+// from the beginning of that Publish. A second one must confirm it, and a new session does not end it. An event that got no answer
+// while others were stored may be the cause itself, and is no sign of an outage any more.
 //
 // # What counts as healthy
 //
 // While the fallback is used, the primary is probed every second: it must connect, and where it is a [relay.Ledger], its stream must
-// answer. One failure starts failback_after anew, so a primary that comes and goes causes no storm of switches.
+// answer. One failure resets failback_after, so a primary that comes and goes causes no storm of switches.
+//
+// A primary that stalled must also store an event first, or its stream must have grown. For that it gets some events that it left
+// without an answer, and some that the fallback has stored meanwhile: at most one of a key, the first that it has not stored. The relay
+// finds them in the stream when the primary is used again. So no key gets out of order, and nothing is stored twice.
 //
 // # What a switch does
 //

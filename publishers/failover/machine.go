@@ -19,16 +19,21 @@ type machine struct {
 	reason     string // of the last switch; empty before the first
 
 	outage      outage    // of the primary, while it is used
+	trial       *trial    // what the primary must store before it is used again; nil unless it stalled
+	suspects    suspects  // events that may themselves be why they get no answer
 	healthy     time.Time // since when the primary answers probes, while the fallback is used; zero if it does not
 	fallbackOut bool      // the fallback was unavailable when it was asked last, while it is used
 }
 
-// outage is a time in which the primary has answered nothing but that it is unavailable. The zero value is none.
+// outage is a time in which the primary has answered nothing but that it is unavailable, or has left events without an answer while its
+// stream stood still. The zero value is none.
 type outage struct {
 	since     time.Time
 	cause     error
-	publishes bool // publishes have failed, so that nothing less than a publish ends it
-	first     bool // the first connection has failed, so that failover.after is not waited for
+	publishes bool   // publishes have failed, so that nothing less than a publish ends it
+	first     bool   // the first connection has failed, so that failover.after is not waited for
+	sure      bool   // it is not one stalled publish alone
+	trial     *trial // nil unless the primary stalled
 }
 
 func (o outage) begun() bool { return !o.since.IsZero() }
@@ -53,11 +58,55 @@ func (m *machine) primaryAnswered(now time.Time, from source, err error) {
 		if !m.outage.begun() {
 			m.outage.since = now
 		}
-		m.outage.cause = err
+		m.outage.cause, m.outage.sure = err, true
 		m.outage.publishes = m.outage.publishes || from == publish
-	case isAnswer(err) && (from != look || !m.outage.publishes):
+	case isAnswer(err) && m.endedBy(from):
 		m.outage = outage{}
 	}
+}
+
+// endedBy reports whether an answer ends the outage. Whether a stream that stalled stores events again only a publish tells.
+func (m *machine) endedBy(from source) bool {
+	return from == publish || !m.outage.publishes || from == session && m.outage.trial == nil
+}
+
+// primaryPublished notes what came of a Publish to the primary that began at a moment.
+func (m *machine) primaryPublished(began, now time.Time, events []relay.Event, outcomes []relay.Outcome, err error) {
+	answered, last := published(outcomes, err)
+	if answered {
+		m.suspects.add(m.outage.trial.unstored(events, outcomes))
+		m.primaryAnswered(now, publish, nil)
+		began = now
+	}
+	if stalled, ok := errors.AsType[*relay.StalledError](last); ok {
+		m.primaryStalled(began, stalled, events, outcomes)
+		return
+	}
+	m.primaryAnswered(now, publish, last)
+}
+
+// primaryStalled notes events without an answer from a stream that stands still. One event that gets no answer while others are
+// stored says nothing of the stream.
+func (m *machine) primaryStalled(began time.Time, stalled *relay.StalledError, events []relay.Event, outcomes []relay.Outcome) {
+	if m.onFallback || m.suspects.all(events, outcomes) {
+		return
+	}
+	o := &m.outage
+	if o.trial != nil && !standsStill(stalled.State, o.trial.state) {
+		*o = outage{}
+	}
+	if !o.begun() {
+		o.since = began
+	}
+	o.cause, o.publishes, o.sure = stalled, true, o.sure || o.trial != nil || errors.Is(stalled, relay.ErrUnavailable)
+	if o.trial == nil {
+		o.trial = newTrial(stalled.State)
+	}
+	o.trial.addUnanswered(events, outcomes)
+}
+
+func standsStill(now, before relay.StreamState) bool {
+	return now.Incarnation == before.Incarnation && now.Last == before.Last
 }
 
 // health returns since when the primary is healthy.
@@ -79,7 +128,8 @@ func isAnswer(err error) bool {
 
 // primaryIsOut reports whether the fallback is to be used if it is healthy.
 func (m *machine) primaryIsOut(now time.Time) bool {
-	return !m.onFallback && m.outage.begun() && (m.outage.first || now.Sub(m.outage.since) >= m.cfg.After)
+	o := m.outage
+	return !m.onFallback && o.begun() && (o.first || o.sure && now.Sub(o.since) >= m.cfg.After)
 }
 
 // primaryIsBack reports whether the primary is to be used if the fallback is really out.
@@ -112,6 +162,16 @@ func (m *machine) fallbackAnswered(now time.Time, err error) {
 	}
 }
 
+// fallbackPublished notes what came of a Publish to the fallback.
+func (m *machine) fallbackPublished(now time.Time, events []relay.Event, outcomes []relay.Outcome, err error) {
+	answered, last := published(outcomes, err)
+	if answered {
+		m.fallbackAnswered(now, nil)
+	}
+	m.fallbackAnswered(now, last)
+	m.trial.addStored(events, outcomes)
+}
+
 // decide goes back to the primary if it is time to. fallback is the answer that the fallback has just given, if it was asked.
 func (m *machine) decide(now time.Time, fallback error) {
 	switch {
@@ -125,6 +185,7 @@ func (m *machine) decide(now time.Time, fallback error) {
 
 func (m *machine) change(now time.Time, reason string) {
 	m.onFallback, m.since, m.reason = !m.onFallback, now, reason
+	m.trial = m.outage.trial
 	m.outage, m.healthy, m.fallbackOut = outage{}, time.Time{}, false
 }
 

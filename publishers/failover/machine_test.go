@@ -25,6 +25,7 @@ type broker struct {
 	published  int // calls
 	held       bool
 	closed     bool
+	publish    func([]relay.Event) ([]relay.Outcome, error) // instead of send, unless it is nil
 }
 
 func (b *broker) Name() string                  { return b.name }
@@ -34,6 +35,9 @@ func (b *broker) Close(context.Context) error   { b.closed = true; return nil }
 
 func (b *broker) Publish(_ context.Context, events []relay.Event) ([]relay.Outcome, error) {
 	b.published++
+	if b.publish != nil {
+		return b.publish(events)
+	}
 	outcomes := make([]relay.Outcome, len(events))
 	for i := range outcomes {
 		outcomes[i].Stored = b.send == nil || i < b.stored
@@ -45,10 +49,14 @@ func (b *broker) Publish(_ context.Context, events []relay.Event) ([]relay.Outco
 type ledger struct {
 	*broker
 	inspect error
+	state   func() relay.StreamState // nil for the zero state
 }
 
 func (l *ledger) Inspect(context.Context) (relay.StreamState, error) {
-	return relay.StreamState{}, l.inspect
+	if l.state == nil {
+		return relay.StreamState{}, l.inspect
+	}
+	return l.state(), l.inspect
 }
 func (l *ledger) Accept(relay.StreamState) {}
 func (l *ledger) Scan(context.Context, relay.Scan, func(relay.StoredEvent) error) error {

@@ -49,6 +49,9 @@ func (p *Publisher) tick(ctx context.Context) {
 // lookForPrimary finds out whether the primary can be used again.
 func (p *Publisher) lookForPrimary(ctx context.Context) {
 	err := p.primary.probe(ctx, true)
+	if err == nil {
+		err = p.prove(ctx)
+	}
 	if isOver(ctx, err) {
 		return
 	}

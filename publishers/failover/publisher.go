@@ -22,9 +22,10 @@ type Publisher struct {
 
 	mu      sync.Mutex
 	machine machine
-	inUse   *side         // what Use has returned
-	due     chan struct{} // closed while that is not what was decided
-	begun   bool          // the first connection was tried
+	inUse   *side           // what Use has returned
+	session context.Context // of the last Wait; nil before the first
+	due     chan struct{}   // closed while that is not what was decided
+	begun   bool            // the first connection was tried
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -120,8 +121,12 @@ func (p *Publisher) Use(ctx context.Context) relay.Publisher {
 
 // Wait implements [relay.Switcher].
 func (p *Publisher) Wait(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
 	p.mu.Lock()
 	due := p.due
+	p.session = ctx
 	p.mu.Unlock()
 	select {
 	case <-due:

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/gameoutbox/relay/relay"
 )
@@ -12,6 +13,7 @@ type side struct {
 	relay.Publisher
 	pair       *Publisher
 	isFallback bool
+	publishing sync.Mutex // held while Publish runs, for a trial of the primary publishes too
 }
 
 // ledgerSide is a broker that can be read back.
@@ -35,18 +37,23 @@ func (s *side) use() relay.Publisher {
 
 // Publish implements [relay.Publisher].
 func (s *side) Publish(ctx context.Context, events []relay.Event) ([]relay.Outcome, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
 	if err := s.check(); err != nil {
 		return make([]relay.Outcome, len(events)), err
 	}
+	began := s.pair.now()
 	outcomes, err := s.Publisher.Publish(ctx, events)
 	if isOver(ctx, err) {
 		return outcomes, err
 	}
-	answered, last := published(outcomes, err)
-	if answered {
-		s.note(publish, nil)
-	}
-	s.note(publish, last)
+	s.pair.update(func(m *machine) {
+		if s.isFallback {
+			m.fallbackPublished(s.pair.now(), events, outcomes, err)
+			return
+		}
+		m.primaryPublished(began, s.pair.now(), events, outcomes, err)
+	})
 	return outcomes, err
 }
 
