@@ -22,11 +22,11 @@ type tracker struct {
 	status   Status
 	database map[string]*repeated // trouble with the database, by what was being done
 	broker   brokerTrouble
-	events   repeated             // trouble with single events
-	answered time.Time            // when the broker last answered, in whatever way
-	kept     []string             // which events only a broker has that is not configured
-	stalled  string               // which loop stands still; empty if none does
-	polling  string               // why writers cannot wake the relay, as it was logged last; empty if they can
+	events   repeated  // trouble with single events
+	answered time.Time // when the broker last answered, in whatever way
+	kept     []string  // which events only a broker has that is not configured
+	stalled  string    // which loop stands still; empty if none does
+	polling  string    // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
 // repeated is an error that may go on for long: logged when it begins, now and then, and when it is over.

@@ -74,7 +74,12 @@ func (c *call) explainUnrouted(ctx context.Context, events []int) error {
 	if err != nil {
 		return err
 	}
+	before := c.link.target.state
 	c.link.target = newTarget(info.Config, c.link.target.fast)
+	c.link.target.state = stateOf(info)
+	if !c.link.target.state.Continues(before) {
+		return fmt.Errorf("%w: stream %q was replaced or has lost its end a moment ago", relay.ErrUnavailable, info.Config.Name)
+	}
 	c.link.singly = true // each answer tells of one event
 	now := time.Now()
 	for _, i := range events {

@@ -121,6 +121,8 @@ func differences(have jsapi.StreamConfig, want Config, fast bool) []difference {
 	check(!dropsOldest(have), difference{setting: "discard", have: "old", want: "new", change: "--discard=new"})
 	check(have.MaxMsgsPerSubject <= 0 || have.DiscardNewPerSubject, difference{setting: "max_msgs_per_subject",
 		have: have.MaxMsgsPerSubject, want: "no limit", change: "--max-msgs-per-subject=-1"})
+	check(have.MaxConsumers <= 0, difference{setting: "max_consumers", have: have.MaxConsumers, want: "no limit",
+		change: "--max-consumers=-1"})
 	check(have.SubjectTransform == nil, difference{setting: "subject_transform", have: "set", want: "none", change: "--no-transform"})
 	check(have.AllowBatchPublish || !fast, difference{setting: "allow_batched", have: false, want: true, change: "--allow-fast"})
 	return found

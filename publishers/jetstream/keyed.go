@@ -26,7 +26,7 @@ type keyed struct {
 	sent     int   // of ready
 	flying   []bool
 	inFlight int
-	bytes    int // in flight
+	bytes    int   // in flight
 	unrouted []int // events that nobody took
 	stop     error
 	progress time.Time
