@@ -79,7 +79,13 @@ func (r standby) readAfter(t testing.TB, from string) (moves []move, ids []strin
 // newPair makes a pair with servers of the test's own for JetStream, and the Redis server at redisURL. It switches fast.
 func newPair(t testing.TB, redisURL, name string, settings ...string) *pair {
 	t.Helper()
-	db, server := harness.Postgres(t), harness.StartNATS(t, harness.NATSOptions{})
+	return newPairOn(t, harness.StartNATS(t, harness.NATSOptions{}), redisURL, name, settings...)
+}
+
+// newPairOn makes a pair with this server for JetStream.
+func newPairOn(t testing.TB, server *harness.Server, redisURL, name string, settings ...string) *pair {
+	t.Helper()
+	db := harness.Postgres(t)
 	s, r := newStream(t, server.URL, name), newStandby(t, redisURL, fmt.Sprintf("fallback:%s:%d", name, time.Now().UnixNano()))
 	env := append(r.env(), "OUTBOX_FAILOVER_AFTER=1s", "OUTBOX_FAILOVER_FAILBACK_AFTER=2s", "OUTBOX_MQ_CONNECT_TIMEOUT=1s",
 		"OUTBOX_MQ_PUBLISH_TIMEOUT=1s", "OUTBOX_RELAY_BACKOFF_MAX=1s")

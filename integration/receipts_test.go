@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
@@ -18,16 +20,24 @@ import (
 const shortWindow = time.Second
 
 // TestACrashLongerThanTheDuplicateWindow kills the relay between publish and settle, and starts it again when the stream has
-// forgotten the ids: what had been published is found in the stream, and nothing is stored twice.
+// forgotten the ids: what had been published is found in the stream, and nothing is stored twice. So it is where no consumer can be
+// made to look for it.
 func TestACrashLongerThanTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
-	for _, retention := range []string{"5m", "0s"} {
-		t.Run("retention "+retention, func(t *testing.T) {
+	for name, c := range map[string]struct {
+		retention   string
+		noConsumers bool
+	}{"retained": {retention: "5m"}, "removed": {retention: "0s"}, "no-consumers": {retention: "5m", noConsumers: true}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := harness.Postgres(t)
-			s := newStream(t, harness.NATS(t), "forgotten-"+retention)
+			s := newStream(t, harness.NATS(t), "forgotten-"+name)
+			allowConsumers := func() {}
+			if c.noConsumers {
+				allowConsumers = s.takeConsumers(t)
+			}
 			g := newGame(t, db, 30, s.subject)
-			p := newProcess(t, db.URL, s, "OUTBOX_MQ_DUPLICATE_WINDOW="+shortWindow.String(), "OUTBOX_RELAY_RETENTION="+retention)
+			p := newProcess(t, db.URL, s, "OUTBOX_MQ_DUPLICATE_WINDOW="+shortWindow.String(), "OUTBOX_RELAY_RETENTION="+c.retention)
 			p.start()
 			p.requireReady()
 			g.run(t, 4, time.Second)
@@ -54,11 +64,30 @@ func TestACrashLongerThanTheDuplicateWindow(t *testing.T) {
 			g.run(t, 4, time.Second) // events that were never published wait beside those that were
 			p.start()
 			requireSettled(t, db.Pool)
-			g.requireWhole(t, s.moves(t))
 			p.stop()
+			allowConsumers()
+			g.requireWhole(t, s.moves(t))
 			require.Contains(t, p.output.String(), fmt.Sprintf(`"found":%d`, inFlight))
+			require.Equal(t, c.noConsumers, strings.Contains(p.output.String(), "max_consumers: have 1"), "a difference is told")
 		})
 	}
+}
+
+// takeConsumers makes the stream with the only consumer that it allows, and returns what removes that.
+func (s stream) takeConsumers(t testing.TB) (remove func()) {
+	t.Helper()
+	nc, err := nats.Connect(s.url)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := natsjs.New(nc)
+	require.NoError(t, err)
+	made, err := js.CreateStream(t.Context(), natsjs.StreamConfig{
+		Name: s.name, Subjects: []string{s.subject + ".>"}, MaxConsumers: 1, Duplicates: shortWindow, AllowBatchPublish: true,
+	})
+	require.NoError(t, err)
+	_, err = made.CreateConsumer(t.Context(), natsjs.ConsumerConfig{Durable: "game"})
+	require.NoError(t, err)
+	return func() { require.NoError(t, made.DeleteConsumer(t.Context(), "game")) }
 }
 
 // TestKillNineWithoutDedup kills the relay again and again, each time for longer than the stream remembers.

@@ -21,6 +21,8 @@ type recipe struct {
 	port    string // that the server listens on in the container, such as "5432/tcp"
 	data    string // folder that is kept on a volume, for the container's own file system is slow; empty for none
 	oneCore bool   // run on core 0 alone
+	disk    string // size of that volume, such as "24m"; empty for no limit
+	beside  string // container whose volumes it has too; empty for none
 	// url makes the server's URL from its port on 127.0.0.1.
 	url func(port int) string
 	// request makes the container's request from the same port.
@@ -97,9 +99,22 @@ func (r recipe) hostConfig(port int) func(*container.HostConfig) {
 			host.CpusetCpus = "0"
 		}
 		if r.data != "" {
-			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Target: r.data})
+			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Target: r.data, VolumeOptions: r.volume()})
+		}
+		if r.beside != "" {
+			host.VolumesFrom = []string{r.beside}
 		}
 	}
+}
+
+// volume returns the options of the volume; nil for the usual ones.
+func (r recipe) volume() *mount.VolumeOptions {
+	if r.disk == "" {
+		return nil
+	}
+	return &mount.VolumeOptions{DriverConfig: &mount.Driver{
+		Name: "local", Options: map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=" + r.disk},
+	}}
 }
 
 // await waits until the server answers, and tells of its log when it does not.

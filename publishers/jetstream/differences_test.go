@@ -37,6 +37,9 @@ func TestDifferences(t *testing.T) {
 		`max_msgs_per_subject: have 5, want no limit (nats stream edit game-events --max-msgs-per-subject=-1 --force)`: func(c *streamConfig) {
 			c.MaxMsgsPerSubject = 5
 		},
+		`max_consumers: have 1, want no limit (nats stream edit game-events --max-consumers=-1 --force)`: func(c *streamConfig) {
+			c.MaxConsumers = 1
+		},
 		`subject_transform: have set, want none (nats stream edit game-events --no-transform --force)`: func(c *streamConfig) {
 			c.SubjectTransform = &jsapi.SubjectTransformConfig{Source: "game.>", Destination: "x.>"}
 		},

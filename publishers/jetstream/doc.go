@@ -27,8 +27,11 @@
 //
 // classify.go says what each answer of the server means. An event's own fault is its own outcome, and the call goes on with
 // the others: too large, a bad subject, a header that cannot be carried are found before anything is sent. A subject that the
-// stream does not capture, or that the NATS user may not publish, delays its event and what follows in its key, and nothing
-// else.
+// stream does not capture, that the NATS user may not publish, or that the account takes elsewhere delays its event and what follows
+// in its key, and nothing else.
+//
+// A server that cannot write to its disk leaves events without an answer. Where the stream does not grow either, the error says so
+// ([relay.StalledError]).
 //
 // The outcomes of a call are never guessed: an event counts as stored when the server said so in words that cannot mean
 // anything else, see [batch.proven]. After a batch whose end is not known, the next events are sent singly, for then
@@ -43,5 +46,7 @@
 //
 // The NATS user needs to publish to the events' subjects and to $JS.API.STREAM.INFO.<stream>, to subscribe to _INBOX.> (or
 // what mq.inbox_prefix says), and, where the stream is to be created, to publish to $JS.API.STREAM.CREATE.<stream>
-// and $JS.API.STREAM.NAMES. Where one is missing, the error names it.
+// and $JS.API.STREAM.NAMES. To read the stream back it needs to publish to $JS.API.CONSUMER.CREATE.<stream>.>,
+// $JS.API.CONSUMER.MSG.NEXT.<stream>.> and $JS.API.CONSUMER.DELETE.<stream>.>, or to $JS.API.STREAM.MSG.GET.<stream>, which is slower.
+// Where one is missing, the error names it.
 package jetstream
