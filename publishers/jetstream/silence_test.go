@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -52,7 +51,7 @@ func TestAStreamThatStoresNothing(t *testing.T) {
 		}
 		restore()
 		eventually(t, p, events)
-		require.Equal(t, 20, len(storedIDs(t, s.admin(), cfg.StreamName)))
+		require.Len(t, storedIDs(t, s.admin(), cfg.StreamName), 20)
 	})
 }
 
@@ -76,7 +75,7 @@ func TestOneEventWithoutAnAnswerIsNoStall(t *testing.T) {
 			require.Zero(t, outcomes[0])
 			if outcomes[9].Stored {
 				stored++
-				require.False(t, errors.As(err, new(*relay.StalledError)), "%v", err)
+				require.NotErrorAs(t, err, new(*relay.StalledError))
 				require.ErrorContains(t, err, "while stream")
 			}
 		}
