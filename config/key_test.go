@@ -10,7 +10,11 @@ import (
 // fields returns the path of every field of a struct by its yaml tags, with its address.
 func fields(prefix string, v reflect.Value, into map[string]uintptr) map[string]uintptr {
 	for i := range v.NumField() {
-		name, field := prefix+v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
+		tag, field := v.Type().Field(i).Tag.Get("yaml"), v.Field(i)
+		if tag == "-" {
+			continue // no setting
+		}
+		name := prefix + tag
 		if field.Kind() == reflect.Struct {
 			fields(name+".", field, into)
 			continue

@@ -31,6 +31,7 @@ type Settings struct {
 	Source string
 
 	origins map[string]string // by key; a key that is missing has its default
+	files   map[string]string // by key: the file that its secret came from
 	own     map[string]bool   // the keys that the source sets itself
 	sources []*Settings       // of the whole: the sources that are listed
 }

@@ -146,9 +146,19 @@ func (l *loader) require(names []string) {
 }
 
 func (l *loader) settings() *Settings {
-	s := &Settings{Config: l.config, File: l.file, origins: map[string]string{}}
+	s := &Settings{Config: l.config, File: l.file, origins: map[string]string{}, files: map[string]string{}}
 	for name := range l.winners {
-		s.origins[name] = l.origin(name)
+		s.takeOver(name, l)
 	}
 	return s
+}
+
+// takeOver notes where a loader has the value of a key from, by its plain name.
+func (s *Settings) takeOver(name string, l *loader) {
+	plain := strings.TrimPrefix(name, l.prefix)
+	s.origins[plain] = l.origin(name)
+	delete(s.files, plain)
+	if winner := l.winners[name]; winner.fromFile {
+		s.files[plain] = winner.path()
+	}
 }

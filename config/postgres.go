@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gameoutbox/relay/relay"
 )
@@ -40,7 +40,7 @@ func (p Postgres) parse() (cause string, ok bool) {
 	if p.URL == "" {
 		return "", true
 	}
-	_, err := pgconn.ParseConfig(p.URL)
+	_, err := pgxpool.ParseConfig(p.URL) // which knows the options of a pool too
 	if err == nil {
 		return "", true
 	}

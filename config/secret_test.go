@@ -156,3 +156,50 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestASecretIsReadAgain(t *testing.T) {
+	t.Parallel()
+	path, other := secretFile(t, "hunter2\n"), secretFile(t, "nats\n")
+	settings := mustLoad(t, input{env: []string{"OUTBOX_REDIS_PASSWORD_FILE=" + path, "OUTBOX_MQ_USER=relay", "OUTBOX_MQ_PASSWORD_FILE=" + other}})
+	require.NoError(t, os.WriteFile(path, []byte("hunter3\n"), 0o600))
+	require.NoError(t, os.Remove(other)) // of a section that is not asked for
+	now, err := settings.Reread("redis")
+	require.NoError(t, err)
+	require.Equal(t, "hunter3", now.Redis.Password)
+	require.Equal(t, "hunter2", settings.Config.Redis.Password, "what was loaded stays")
+
+	_, err = settings.Reread("mq")
+	require.EqualError(t, err, "mq.password_file is "+other+", which cannot be read: no such file or directory; it is read at each connection")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	_, err = settings.Reread("redis")
+	require.ErrorContains(t, err, "it is empty")
+}
+
+func TestASecretURLIsReadAgainAndJudged(t *testing.T) {
+	t.Parallel()
+	path := secretFile(t, "postgres://relay:hunter2@db/game")
+	settings := mustLoad(t, input{env: []string{"OUTBOX_POSTGRES_URL_FILE=" + path}})
+	require.NoError(t, os.WriteFile(path, []byte("postgres://relay:hunter3@db:port/game"), 0o600))
+	_, err := settings.Reread("postgres")
+	require.ErrorContains(t, err, "section postgres")
+	require.NotContains(t, err.Error(), "hunter3")
+}
+
+func TestASourceReadsItsOwnSecretAgain(t *testing.T) {
+	t.Parallel()
+	whole, own, eu := secretFile(t, "whole"), secretFile(t, "own"), secretFile(t, "postgres://a/game")
+	settings := mustLoad(t, input{yaml: "redis: {host: cache, password_file: " + whole + "}\nsources:\n" +
+		"- {name: eu, postgres: {url_file: " + eu + "}}\n- {name: us, postgres: {url: 'postgres://b/game'}, redis: {password_file: " + own + "}}\n" +
+		"- {name: as, postgres: {url: 'postgres://c/game'}, redis: {password: fixed}}\n"})
+	for path, text := range map[string]string{whole: "whole2", own: "own2", eu: "postgres://a2/game"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	for i, want := range []string{"whole2", "own2", "fixed"} {
+		now, err := settings.Sources()[i].Reread("redis")
+		require.NoError(t, err)
+		require.Equal(t, want, now.Redis.Password)
+	}
+	now, err := settings.Sources()[0].Reread("postgres")
+	require.NoError(t, err)
+	require.Equal(t, "postgres://a2/game", now.Postgres.URL)
+}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -36,20 +37,58 @@ func (s setting) path() string {
 const maxSecret = 1 << 20
 
 func (s setting) readSecret() error {
-	f, err := os.Open(s.path())
+	text, err := readSecretFile(s.path())
+	if err == nil {
+		s.key.field.parse(text)
+	}
+	return err
+}
+
+// readSecretFile returns the secret that a file holds.
+func readSecretFile(path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case len(content) > maxSecret:
-		return errors.New("it holds more than 1 MiB")
+		return "", errors.New("it holds more than 1 MiB")
 	}
-	s.key.field.parse(cutNewline(string(content)))
-	return nil
+	return cutNewline(string(content)), nil
+}
+
+// Reread returns the configuration with the secrets of a section as their files hold them now: the section "postgres", "mq" or "redis".
+// A secret that did not come from a file stays. The error names the file, and never a secret; try again later.
+func (s *Settings) Reread(section string) (Config, error) {
+	c := s.Config
+	for _, k := range c.keys() {
+		path, fromFile := s.files[k.name]
+		if !fromFile || k.section() != section {
+			continue
+		}
+		text, err := readSecretFile(path)
+		if err == nil && text == "" && k.field.text() != "" {
+			err = errors.New("it is empty") // it may just be written
+		}
+		if err != nil {
+			return s.Config, fmt.Errorf("%s%s is %s, which cannot be read: %s; it is read at each connection",
+				k.name, fileSuffix, quote(path), cause(err))
+		}
+		k.field.parse(text)
+	}
+	for _, used := range c.sections() {
+		if used.name != section {
+			continue
+		}
+		if err := used.validate(); err != nil {
+			return s.Config, fmt.Errorf("the secrets of section %s were read again and cannot be used: %w", section, err)
+		}
+	}
+	return c, nil
 }
 
 // cutNewline removes one newline at the end, which editors and shells add to what they write.

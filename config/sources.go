@@ -201,10 +201,12 @@ func (l *loader) refuseSameDatabase(sources []*loader) {
 
 // settingsOver returns the settings of a source, over those of the whole.
 func (l *loader) settingsOver(whole *Settings) *Settings {
-	s := &Settings{Config: l.config, File: l.file, Source: l.source, origins: maps.Clone(whole.origins), own: map[string]bool{}}
+	s := &Settings{
+		Config: l.config, File: l.file, Source: l.source, origins: maps.Clone(whole.origins), files: maps.Clone(whole.files), own: map[string]bool{},
+	}
 	for name := range l.winners {
-		plain := strings.TrimPrefix(name, l.prefix)
-		s.origins[plain], s.own[plain] = l.origin(name), true
+		s.takeOver(name, l)
+		s.own[strings.TrimPrefix(name, l.prefix)] = true
 	}
 	return s
 }

@@ -83,7 +83,7 @@ func TestTrackerDoesNotTakeALookForAStoredEvent(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	track := newTracker(zap.New(core), newMetrics(nil, "script"), "test", "script")
 	track.enter(StateLeading)
-	track.measured(Backlog{Events: 1}, newHeldKeys(nil))
+	track.backlogMeasured(Backlog{Events: 1}, newHeldKeys(nil))
 	last := func() string { return logs.All()[logs.Len()-1].Message }
 
 	track.brokerAnswered(BrokerFailing, errors.New("silence"))
@@ -100,12 +100,12 @@ func TestTrackerDoesNotTakeALookForAStoredEvent(t *testing.T) {
 	require.Equal(t, "broker answers again", last())
 
 	track.brokerAnswered(BrokerFailing, errors.New("silence"))
-	track.measured(Backlog{}, newHeldKeys(nil))
+	track.backlogMeasured(Backlog{}, newHeldKeys(nil))
 	track.brokerLooked(BrokerOK, nil)
 	require.True(t, track.snapshot().Ready, "nothing waits")
 	require.Equal(t, "broker answers again", last())
 
-	track.measured(Backlog{Events: 1}, newHeldKeys(nil))
+	track.backlogMeasured(Backlog{Events: 1}, newHeldKeys(nil))
 	track.brokerLooked(BrokerUnavailable, errors.New("no route"))
 	track.brokerLooked(BrokerOK, nil)
 	require.True(t, track.snapshot().Ready, "a look began it")

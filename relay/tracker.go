@@ -100,7 +100,7 @@ func (t *tracker) standsBy() {
 	t.mu.Lock()
 	clear(t.database)
 	t.kept = nil
-	t.broker = repeated{}
+	t.broker = brokerTrouble{}
 	if t.status.Broker.State != BrokerUnknown {
 		t.status.Broker = BrokerStatus{Name: t.status.Broker.Name, State: BrokerUnknown, Since: time.Now()}
 	}
