@@ -13,6 +13,8 @@ import (
 var (
 	//go:embed sql/check.sql
 	checkSQL string
+	//go:embed sql/check_session.sql
+	checkSessionSQL string
 	//go:embed sql/check_sequence.sql
 	checkSequenceSQL string
 	//go:embed sql/warnings.sql
@@ -31,6 +33,7 @@ const (
 	ProblemNoRight     Problem = "no_right"       // the role may not do what a relay does
 	ProblemCache       Problem = "sequence_cache" // ids are drawn in blocks, so order and gaps cannot be told
 	ProblemReadOnly    Problem = "read_only"      // the server is a standby
+	ProblemSession     Problem = "session"        // a pooler's sessions have settings that the relay cannot work with
 	ProblemHidden      Problem = "row_security"   // the role does not see every event
 	ProblemNoIndex     Problem = "no_index"       // every look would read the whole table
 	ProblemTrigger     Problem = "delete_trigger" // a trigger may keep what the relay removes
@@ -80,6 +83,9 @@ func Check(ctx context.Context, db Queryer, version int64) error {
 	}
 	if problem := found.problem(); problem != nil {
 		return problem
+	}
+	if err := checkSession(ctx, db); err != nil {
+		return err
 	}
 	if err := checkVersion(ctx, db, version); err != nil {
 		return err
@@ -162,6 +168,31 @@ func (c checked) problem() *CheckError {
 		}
 	}
 	return nil
+}
+
+// checkSession refuses settings that cannot be changed from here, because the sessions are those of a pooler.
+func checkSession(ctx context.Context, db Queryer) error {
+	rows, err := db.Query(ctx, checkSessionSQL)
+	if err != nil {
+		return unreachable(err)
+	}
+	type setting struct{ Name, Value, Wanted, Role, Database string }
+	wrong, err := pgx.CollectRows(rows, pgx.RowToStructByPos[setting])
+	if err != nil {
+		return unreachable(err)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	var found, remedies []string
+	for _, s := range wrong {
+		found = append(found, fmt.Sprintf("%s is %q, and the relay needs %q", s.Name, s.Value, s.Wanted))
+		remedies = append(remedies, fmt.Sprintf("alter role %s in database %s set %s = '%s'", s.Role, s.Database, s.Name, s.Wanted))
+	}
+	return &CheckError{
+		Problem: ProblemSession, Text: "behind a pooler the sessions of the server have settings of their own: " + strings.Join(found, "; "),
+		Next: "connect to the server itself, or run: " + strings.Join(remedies, "; ") + "; then let the pooler open new sessions (RECONNECT in PgBouncer)",
+	}
 }
 
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)

@@ -18,7 +18,7 @@ var settingsSQL string
 // link is a pool or a connection.
 type link interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
-	Begin(ctx context.Context) (pgx.Tx, error)
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
 // database runs the statements of one session. Each goes with its settings in one round trip and one transaction, so that nothing is
@@ -34,7 +34,7 @@ type database struct {
 
 // onServer returns the database of a session that begins now, on the server that answers. It only reads. On a connection to the server
 // itself, which [NewPool] has set up, statements need no settings of their own, and are planned once: a look into a quiet table then costs
-// the server a tenth.
+// the server a tenth. A connection string with statement_cache_capacity=0 forbids that, for a pooler that does not show.
 func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
@@ -42,11 +42,14 @@ func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	batch.Queue(settingsSQL, nil, nil)
 	results := l.SendBatch(ctx, batch)
 	var started time.Time
-	err := results.QueryRow().Scan(nil, nil, nil, nil, nil, &started)
+	err := results.QueryRow().Scan(nil, &started, nil)
 	if err = errors.Join(err, results.Close()); err != nil {
-		return nil, fmt.Errorf("ask for the server: %w", err)
+		return nil, fmt.Errorf("ask for the server: %w", explainRefusal(err))
 	}
 	d := &database{link: l, server: started}
+	if l.Conn().Config().StatementCacheCapacity <= 0 {
+		return d, nil
+	}
 	direct, err := isDirect(ctx, l.Conn())
 	if err != nil || !direct {
 		return d, err
@@ -54,6 +57,13 @@ func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	_, err = l.Exec(ctx, "set plan_cache_mode = force_generic_plan")
 	d.own = l.Conn()
 	return d, err
+}
+
+// isDirect tells whether no pooler lies between a connection and its server: there another process answers than the connection names.
+func isDirect(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	var process uint32
+	err := conn.QueryRow(ctx, "select pg_backend_pid()").Scan(&process)
+	return process == conn.PgConn().PID(), err
 }
 
 // under returns the database on another link, for what may be done under the lease of a term alone.
@@ -96,7 +106,7 @@ func (d *database) Exec(ctx context.Context, sql string, args ...any) (pgconn.Co
 
 // Begin begins a transaction with the settings, for [pgx.BeginFunc].
 func (d *database) Begin(ctx context.Context) (pgx.Tx, error) {
-	tx, err := d.link.Begin(ctx)
+	tx, err := d.link.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +144,8 @@ func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheState
 // explainRefusal tells the refusal of sql/settings.sql from other errors.
 func explainRefusal(err error) error {
 	if isRefused(err) {
-		return fmt.Errorf("%w: another database server answers than before, or another relay has taken the lease", errAgain)
+		return fmt.Errorf("%w: another database server answers than before, another relay has taken the lease, or the session does not "+
+			"read and write as the relay needs it", errAgain)
 	}
 	return err
 }

@@ -2,11 +2,16 @@ package relay
 
 import (
 	"context"
+	_ "embed" // the statement is a file
 	"fmt"
+	"maps"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -23,55 +28,105 @@ const silenceLimit = 25 * time.Second
 // connectTimeout bounds the making of one connection.
 const connectTimeout = 5 * time.Second
 
-// ownSession is what a connection of our own is set to, for the statements of people and for what a leader reads, which go without
-// settings.sql. See there for the planner's part. The rest makes the server end the session within half a minute after the relay's host has gone silent, which takes hours
-// by the system's defaults.
-const ownSession = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; set work_mem = '32MB'; " +
-	"set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set tcp_user_timeout = 25000"
+// descriptionCache is of how many statements a connection remembers what they take and give. It needs nothing of the server.
+const descriptionCache = 512
+
+//go:embed sql/session.sql
+var sessionSQL string
 
 // NewPool returns a pool for a relay, for a connection string as pgx takes it, of at most maxConns connections (at least
 // [MinConns]). It does not connect; the error speaks of the connection string, whose password it does not repeat.
 func NewPool(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
+	return NewPoolFrom(ctx, func() (string, error) { return url, nil }, maxConns)
+}
+
+// NewPoolFrom is [NewPool] for a connection string that may change while the pool lives, because a secret in it is rotated. It is asked
+// for before each connection, and so are the files that it names. An error fails that connection alone. The database stays the same.
+func NewPoolFrom(ctx context.Context, url func() (string, error), maxConns int32) (*pgxpool.Pool, error) {
 	if maxConns < MinConns {
 		return nil, fmt.Errorf("a relay needs at least %d connections, %d are allowed", MinConns, maxConns)
 	}
+	cfg, err := readPoolConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = maxConns
+	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = maxIdle, maxIdle/2
+	database := cfg.ConnConfig.Database
+	cfg.BeforeConnect = func(_ context.Context, next *pgx.ConnConfig) error {
+		fresh, err := readPoolConfig(url)
+		if err != nil {
+			return err
+		}
+		if now := fresh.ConnConfig.Database; now != database {
+			return fmt.Errorf("the connection string names database %q now, and named %q at the start; restart the relay", now, database)
+		}
+		*next = *fresh.ConnConfig
+		return nil
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// ConnConfig returns how a single connection for a connection string is made. Its session is set up as those of [NewPool] are.
+func ConnConfig(url string) (*pgx.ConnConfig, error) {
+	cfg, err := poolConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.ConnConfig, nil
+}
+
+func readPoolConfig(url func() (string, error)) (*pgxpool.Config, error) {
+	text, err := url()
+	if err != nil {
+		return nil, err
+	}
+	return poolConfig(text)
+}
+
+// poolConfig reads a connection string, also one with options of a pool, and replaces what the relay cannot leave to it.
+func poolConfig(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("connection string: %w", err)
 	}
-	cfg.MaxConns = maxConns
-	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	conn := cfg.ConnConfig
+	conn.ConnectTimeout = connectTimeout
 	// Half a minute without a sign of life from the server's host ends a connection, whether it is idle or waits for an answer.
 	dialer := &net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4},
 		Control:         limitSilence,
 	}
-	cfg.ConnConfig.DialFunc = dialer.DialContext
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "outbox-relay"
+	conn.DialFunc = dialer.DialContext
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "outbox-relay"
 	}
-	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = maxIdle, maxIdle/2
+	// The two that the driver reads text by. Poolers take them at the start of a connection too.
+	setParameter(conn.RuntimeParams, "client_encoding", "UTF8")
+	setParameter(conn.RuntimeParams, "DateStyle", "ISO")
 	// Behind a pooler each transaction may be the work of another session, which knows nothing of what was prepared before.
-	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	cfg.AfterConnect = setSession
-	return pgxpool.NewWithConfig(ctx, cfg)
+	conn.DefaultQueryExecMode, conn.DescriptionCacheCapacity = pgx.QueryExecModeCacheDescribe, descriptionCache
+	conn.ValidateConnect = setSession(conn.ValidateConnect)
+	return cfg, nil
 }
 
-// setSession sets a connection up unless a pooler lies in between, whose sessions are everybody's.
-func setSession(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	direct, err := isDirect(ctx, conn)
-	if err != nil || !direct {
-		return err
+// setParameter sets a parameter, whose name has no case.
+func setParameter(parameters map[string]string, name, value string) {
+	maps.DeleteFunc(parameters, func(other, _ string) bool { return strings.EqualFold(other, name) })
+	parameters[name] = value
+}
+
+// setSession returns a function that sets a session up, see sql/session.sql, and then looks whether the server is one that the connection
+// string asks for: a role may be read-only by a default that has just been set.
+func setSession(next pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		process := strconv.AppendUint(nil, uint64(conn.PID()), 10)
+		if err := conn.ExecParams(ctx, sessionSQL, [][]byte{process}, nil, nil, nil).Read().Err; err != nil {
+			return fmt.Errorf("set the session up: %w", err)
+		}
+		if next == nil {
+			return nil
+		}
+		return next(ctx, conn)
 	}
-	_, err = conn.Exec(ctx, ownSession)
-	return err
-}
-
-// isDirect tells whether no pooler lies between a connection and its server: there another process answers than the connection names.
-func isDirect(ctx context.Context, conn *pgx.Conn) (bool, error) {
-	var process uint32
-	err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process)
-	return process == conn.PgConn().PID(), err
 }

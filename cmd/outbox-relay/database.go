@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -36,9 +35,13 @@ func openPool(ctx context.Context, settings *config.Settings) (*pgxpool.Pool, er
 	return pool, nil
 }
 
-// newPool returns a pool that has no connection yet. The caller closes it.
+// newPool returns a pool that has no connection yet, and reads postgres.url again before each one. The caller closes it.
 func newPool(ctx context.Context, settings *config.Settings) (*pgxpool.Pool, error) {
-	pool, err := relay.NewPool(ctx, settings.Config.Postgres.URL, settings.Config.Postgres.MaxConns)
+	url := func() (string, error) {
+		cfg, err := settings.Reread("postgres")
+		return cfg.Postgres.URL, err
+	}
+	pool, err := relay.NewPoolFrom(ctx, url, settings.Config.Postgres.MaxConns)
 	if err != nil {
 		return nil, unreachable(settings, err)
 	}
@@ -57,7 +60,7 @@ func ping(ctx context.Context, pool *pgxpool.Pool, settings *config.Settings) er
 
 // openDB returns a database/sql handle whose first connection works, for the migrations. The caller closes it.
 func openDB(ctx context.Context, settings *config.Settings) (*sql.DB, error) {
-	cfg, err := pgx.ParseConfig(settings.Config.Postgres.URL)
+	cfg, err := relay.ConnConfig(settings.Config.Postgres.URL)
 	if err != nil {
 		return nil, unreachable(settings, err)
 	}
@@ -109,7 +112,13 @@ func attempts(err error) []error {
 // https://www.postgresql.org/docs/current/errcodes-appendix.html.
 func nextAfter(err error) string {
 	refused := (*pgconn.PgError)(nil)
-	if !errors.As(err, &refused) {
+	switch {
+	case errors.As(err, &refused):
+	case errors.Is(err, pgconn.ErrReadOnlyConnection):
+		return "let postgres.url name the primary; if it does, " + writable
+	case errors.Is(err, pgconn.ErrReadWriteConnection), errors.Is(err, pgconn.ErrPrimaryConnection), errors.Is(err, pgconn.ErrStandbyConnection):
+		return "let postgres.url name the primary, for instance with target_session_attrs=read-write"
+	default:
 		return "check that the server runs and accepts connections from here, and that host and port are right"
 	}
 	switch {
@@ -119,11 +128,20 @@ func nextAfter(err error) string {
 		return "create the database, or correct its name"
 	case refused.Code == "53300":
 		return "raise max_connections of the server, or close other connections"
+	case refused.Code == "42704", refused.Code == "22023":
+		return "correct or remove the option of postgres.url that the cause names"
+	case refused.Code == "08P01":
+		return "remove the option that the cause names from postgres.url, or let the pooler ignore it (ignore_startup_parameters of PgBouncer)"
+	case refused.Code == "57014":
+		return "raise statement_timeout of the role or of the database"
 	case refused.Code == "57P03":
 		return "wait until the server has started or recovered"
 	}
 	return "see the log of the server"
 }
+
+// writable lets sessions write that the relay cannot change, because a pooler opens them.
+const writable = "run: alter role <the user of postgres.url> set default_transaction_read_only = off"
 
 // explainCheck turns what relay.Check found into a failure with its next step.
 func explainCheck(settings *config.Settings, err error) error {
@@ -144,6 +162,8 @@ func explainMigration(settings *config.Settings, what string, err error) error {
 		f.next = "use a version of outbox-relay that is at least as new as the schema"
 	case errors.Is(err, migrations.ErrHoldsRows):
 		f.next = "let the relay publish what waits, or lose it with: outbox-relay migrate down --drop-rows"
+	case errors.As(err, &refused) && refused.Code == "25006":
+		f.next = writable + "; or connect to the server itself, where the session is made writable"
 	case errors.As(err, &refused) && refused.Code == "42501":
 		f.next = "migrate as a role that may create a schema in this database, or that owns schema outbox"
 	case refused != nil, errors.As(err, new(net.Error)), errors.Is(err, io.ErrUnexpectedEOF):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gameoutbox/relay/config"
 	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // maxInput bounds what is read as a payload, in bytes. It is far above what the outbox takes, whose own error is the better one.
@@ -116,7 +117,11 @@ func readPayload(stdin io.Reader, args []string) ([]byte, error) {
 func insert(ctx context.Context, settings *config.Settings, event outbox.Raw) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, settings.Config.Postgres.URL)
+	cfg, err := relay.ConnConfig(settings.Config.Postgres.URL)
+	if err != nil {
+		return unreachable(settings, err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return unreachable(settings, err)
 	}
@@ -134,6 +139,8 @@ func nextAfterInsert(err error) string {
 		return "check that the server still runs, then publish again with the same --id"
 	}
 	switch refused.Code {
+	case "25006":
+		return writable
 	case "42P01":
 		return "run: outbox-relay migrate up"
 	case "42501":

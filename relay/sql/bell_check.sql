@@ -1,6 +1,6 @@
 -- Why writers cannot wake the relay whose connection names process $1 of the server; null if they can.
 select case
-    when pg_backend_pid() <> $1::int then 'a pooler between the relay and the server gives its sessions to others too'
+    when pg_backend_pid() <> $1::bigint then 'a pooler between the relay and the server gives its sessions to others too'
     when current_setting('max_prepared_transactions') <> '0'
         then 'max_prepared_transactions is not 0, and a transaction that notifies cannot be prepared'
     when not exists (select from pg_catalog.pg_trigger

@@ -7,4 +7,4 @@ where lock.locktype = 'advisory'
   and lock.database = (select oid from pg_catalog.pg_database where datname = current_database())
   and lock.classid = ($1::bigint >> 32)::oid and lock.objid = ($1::bigint & 4294967295)::oid and lock.objsubid = 1
   and lock.mode = 'ExclusiveLock' and lock.granted
-  and lock.pid <> $2::int and session.usename = current_user
+  and lock.pid <> $2::bigint and session.usename = current_user
