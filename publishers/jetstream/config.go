@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,6 +53,24 @@ type Config struct {
 	InboxPrefix string `yaml:"inbox_prefix"`
 	// TLS is used when one of its fields is set, when the scheme of the URL is tls, and when the server demands it.
 	TLS TLS `yaml:"tls"`
+
+	// Reread returns the settings with NATSURL, Password and Token as they are now, for secrets that are rotated; its other fields are
+	// not looked at. It is called for each new session, and a server that refuses the credentials of an old one makes a new one. Nil means
+	// that the secrets stay. The files of NKeyFile and CredsFile are read again likewise.
+	Reread func() (Config, error) `yaml:"-"`
+}
+
+// fresh returns the settings with the secrets as they are now.
+func (c Config) fresh() (Config, error) {
+	if c.Reread == nil {
+		return c, nil
+	}
+	now, err := c.Reread()
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", relay.ErrMisconfigured, err)
+	}
+	c.NATSURL, c.Password, c.Token = now.NATSURL, now.Password, now.Token
+	return c, nil
 }
 
 // TLS holds the settings of an encrypted connection. Files are read again at each connection, so that a renewed

@@ -55,6 +55,10 @@ type session struct {
 
 // open connects. It returns soon after ctx ends, also where the library does not know of ctx.
 func open(ctx context.Context, cfg Config, log *zap.Logger, changed func()) (*session, error) {
+	cfg, err := cfg.fresh()
+	if err != nil {
+		return nil, err
+	}
 	servers, problem := parseServers(cfg.NATSURL)
 	if problem != "" {
 		return nil, fmt.Errorf("%w: mq.nats_url is a list of servers in which %s", relay.ErrMisconfigured, problem)
@@ -201,6 +205,10 @@ func (s *session) checkConnected() error {
 	if err == nil {
 		err = nats.ErrConnectionReconnecting
 	}
+	// The library does not tell that it cannot read the file to sign in with.
+	if _, unreadable := s.cfg.signIn(); unreadable != nil {
+		return unreadable
+	}
 	return explainConnect(err, s.where, s.dialer)
 }
 
@@ -225,12 +233,12 @@ func (s *session) close(ctx context.Context) {
 	}
 }
 
-// isGone tells whether the client has given up, so that a new session is needed.
+// isGone tells whether a new session is needed. The client has given up, or the server refused a subscription, which is not asked for again
+// on the same connection, or the credentials: the client keeps those that it began with, and they may have been rotated.
 func (s *session) isGone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// A subscription that was refused is not asked for again on the same connection.
-	return s.nc.IsClosed() || s.refusal != nil
+	return s.nc.IsClosed() || s.refusal != nil || !s.nc.IsConnected() && s.offlineErr != nil && isSignIn(s.offlineErr)
 }
 
 var errClosed = errors.New("the publisher is closed")
