@@ -59,6 +59,12 @@ type KeyHolder interface {
 	HoldKeys()
 }
 
+// Warner is an optional part of a [Publisher] that knows what an operator should know of the broker although it stores events.
+type Warner interface {
+	// Warnings returns what holds now, a sentence each that ends in the next step. It may be called at any time, and asks no server.
+	Warnings() []string
+}
+
 // Outcome is what a publisher knows of one event after Publish. The zero value means: nothing is known.
 type Outcome struct {
 	// Stored says that the broker acknowledged the event; only then is the row settled.

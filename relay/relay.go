@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,9 @@ func (r *Relay) Status() Status {
 	if r.switcher != nil {
 		failover := r.switcher.Failover()
 		s.Failover = &failover
+	}
+	if warner, ok := r.publisher.(Warner); ok {
+		s.Warnings = append(slices.Clone(s.Warnings), warner.Warnings()...)
 	}
 	return s
 }

@@ -53,7 +53,7 @@ type Status struct {
 	HeldEvents int `json:"held_events"`
 	// Loss is the last time that the stream was found to have lost acknowledged events; nil if it never was.
 	Loss *Loss `json:"loss,omitempty"`
-	// Warnings are what an operator should know of the table of events, a sentence each.
+	// Warnings are what an operator should know of the table of events and of the broker, a sentence each.
 	Warnings []string `json:"warnings,omitempty"`
 	// DelayedError is why, for the one that failed last.
 	DelayedError string `json:"delayed_error,omitempty"`

@@ -38,6 +38,7 @@ var (
 	_ relay.Connector = (*Publisher)(nil)
 	_ relay.KeyHolder = (*Publisher)(nil)
 	_ relay.Switcher  = (*Publisher)(nil)
+	_ relay.Warner    = (*Publisher)(nil)
 )
 
 // New returns a publisher for valid settings, see [Config.Validate], which closes both brokers when it is closed. It does not use the
@@ -83,6 +84,16 @@ func (p *Publisher) HoldKeys() {
 			holder.HoldKeys()
 		}
 	}
+}
+
+// Warnings implements [relay.Warner]: they are those of both brokers.
+func (p *Publisher) Warnings() (all []string) {
+	for _, each := range []*side{p.primary, p.fallback} {
+		if warner, ok := each.Publisher.(relay.Warner); ok {
+			all = append(all, warner.Warnings()...)
+		}
+	}
+	return all
 }
 
 // Connect implements [relay.Connector]: it makes the first connection to the primary, whose error it returns. If the primary is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -155,15 +156,18 @@ func isOfSentinels(err error) bool {
 	return strings.Contains(err.Error(), "all sentinels specified in configuration")
 }
 
+// isSignIn tells whether a server refused the credentials.
+func isSignIn(e *serverError) bool {
+	return slices.ContainsFunc([]string{"NOAUTH ", "WRONGPASS ", "NOPERM ", "ERR AUTH "}, func(code string) bool { return strings.HasPrefix(e.text, code) })
+}
+
 // judgeSentinels says what the refusal of a Sentinel means.
 func (c Config) judgeSentinels(e *serverError) verdict {
-	for _, code := range []string{"NOAUTH ", "WRONGPASS ", "NOPERM ", "ERR AUTH "} {
-		if strings.HasPrefix(e.text, code) {
-			return verdict{whole: true, err: fmt.Errorf("%w: of the Sentinels %s, %w; check redis.sentinel.username and redis.sentinel.password",
-				relay.ErrMisconfigured, strings.Join(c.addresses(), ","), e)}
-		}
+	if !isSignIn(e) {
+		return judgeServer(e)
 	}
-	return judgeServer(e)
+	return verdict{whole: true, err: fmt.Errorf("%w: of the Sentinels %s, %w; check redis.sentinel.username and redis.sentinel.password",
+		relay.ErrMisconfigured, strings.Join(c.addresses(), ","), e)}
 }
 
 // unreachable says that there is no server to talk to.

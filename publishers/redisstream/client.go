@@ -56,8 +56,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 // options returns what every kind of client needs. The library's own retries would send a batch again without asking.
 func (c Config) options(d *dialer) *redis.Options {
 	return &redis.Options{
-		ClientName: "outbox-relay", Dialer: d.dial, Protocol: 2, DisableIdentity: true,
-		Username: c.Username, Password: c.Password,
+		ClientName: "outbox-relay", Dialer: d.dial, Protocol: 2, DisableIdentity: true, CredentialsProviderContext: c.credentials,
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: c.ConnectTimeout,
 		ReadTimeout: d.answer, WriteTimeout: d.answer, ContextTimeoutEnabled: true,
 		PoolSize: poolSize, PoolTimeout: c.ConnectTimeout,
@@ -71,10 +70,9 @@ func (c Config) sentinelOptions(d *dialer) *redis.FailoverOptions {
 		MasterName: c.Sentinel.MasterName, SentinelAddrs: c.addresses(),
 		SentinelUsername: c.Sentinel.Username, SentinelPassword: c.Sentinel.Password, DB: c.DB,
 		ClientName: o.ClientName, Dialer: o.Dialer, Protocol: o.Protocol, DisableIdentity: o.DisableIdentity,
-		Username: o.Username, Password: o.Password,
-		MaxRetries: o.MaxRetries, DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout,
-		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
-		PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout,
+		CredentialsProviderContext: o.CredentialsProviderContext, MaxRetries: o.MaxRetries,
+		DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled, PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout,
 	}
 }
 
@@ -83,10 +81,9 @@ func (c Config) clusterOptions(d *dialer) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
 		Addrs: c.addresses(), MaxRedirects: -1,
 		ClientName: o.ClientName, Dialer: o.Dialer, Protocol: o.Protocol, DisableIdentity: o.DisableIdentity,
-		Username: o.Username, Password: o.Password,
-		MaxRetries: o.MaxRetries, DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout,
-		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
-		PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout,
+		CredentialsProviderContext: o.CredentialsProviderContext, MaxRetries: o.MaxRetries,
+		DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled, PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout,
 		MaintNotificationsConfig: o.MaintNotificationsConfig,
 	}
 }

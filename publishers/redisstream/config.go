@@ -1,6 +1,8 @@
 package redisstream
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -54,6 +56,29 @@ type Config struct {
 	WaitAOF bool `yaml:"wait_aof"`
 	// WaitTimeout bounds the wait for both, 10 ms to 5 min. Events for which it was too short are sent again, with the same ids.
 	WaitTimeout time.Duration `yaml:"wait_timeout"`
+
+	// Reread returns the settings with Password and Sentinel.Password as they are now, for secrets that are rotated; its other fields are
+	// not looked at. It is called for each connection, and for Sentinels when they have refused the old one. Nil means that they stay.
+	Reread func() (Config, error) `yaml:"-"`
+}
+
+// fresh returns the settings with the secrets as they are now.
+func (c Config) fresh() (Config, error) {
+	if c.Reread == nil {
+		return c, nil
+	}
+	now, err := c.Reread()
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", relay.ErrMisconfigured, err)
+	}
+	c.Password, c.Sentinel.Password = now.Password, now.Sentinel.Password
+	return c, nil
+}
+
+// credentials are those of a connection that is made now.
+func (c Config) credentials(context.Context) (username, password string, err error) {
+	now, err := c.fresh()
+	return now.Username, now.Password, err
 }
 
 // Sentinel says how to find the primary through Redis Sentinel. The Sentinels are [Config].Addresses.

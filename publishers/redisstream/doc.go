@@ -20,7 +20,8 @@
 //
 // # How events are recognised
 //
-// The server is asked, at each look at it, whether it knows XCFGSET; the log of the connection says which mode it is.
+// The server is asked, at each look at it, whether it knows XCFGSET; the log of the connection says which mode it is. Behind a proxy that
+// does not know COMMAND it is the mode script.
 //
 //	idmp    Redis 8.6 and newer. The stream itself knows the ids (XADD IDMP). The first two digits of an event's id are its producer,
 //	        and XCFGSET gives each of these 256 producers room for 2,048 ids for redis.dedup_window: about 500,000 ids of some 130
@@ -74,8 +75,9 @@
 //
 // redis.max_len and redis.max_age trim the stream (XTRIM ~, whole nodes of entries) after each part. Redis does not ask whether anybody
 // has read what it removes: a consumer that is behind loses events for good. Both are off by default. Without them the stream grows
-// until somebody trims it, or until maxmemory, where events wait in Postgres; maxmemory-policy must be noeviction then, for any
-// other may evict the stream or the ids.
+// until somebody trims it, or until maxmemory, where events wait in Postgres; maxmemory-policy must be noeviction then. An allkeys policy
+// may evict the stream, a volatile one the ids of the mode script. Each look at the server asks for it (INFO, or else CONFIG GET); the log
+// and the status warn of it, and of a time to live of the stream.
 //
 // # What can go wrong
 //
@@ -98,5 +100,5 @@
 //		+exists +get +set +hset +hmget +hlen +pttl +pexpire +rename +unlink +time +wait +waitaof +client|setname +xcfgset
 //
 // and +cluster for a Cluster. A server without IDMP knows no xcfgset, older ones no waitaof. Without info the log names no version;
-// without config|get the limit of a value is taken for the default.
+// without config|get the limit of a value is taken for the default. Without both it is not known whether the server evicts.
 package redisstream

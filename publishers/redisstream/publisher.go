@@ -25,6 +25,7 @@ type Publisher struct {
 
 	baseline baseline
 	holds    bool // see HoldKeys
+	warnings warnings
 
 	changed chan struct{}      // something failed
 	ctx     context.Context    // ends with Close
@@ -44,6 +45,7 @@ var (
 	_ relay.Connector = (*Publisher)(nil)
 	_ relay.KeyHolder = (*Publisher)(nil)
 	_ relay.Ledger    = (*Publisher)(nil)
+	_ relay.Warner    = (*Publisher)(nil)
 )
 
 // Name is the broker's name, which receipts carry.
@@ -64,6 +66,9 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 
 // Name implements [relay.Publisher].
 func (p *Publisher) Name() string { return Name }
+
+// Warnings implements [relay.Warner].
+func (p *Publisher) Warnings() []string { return p.warnings.all() }
 
 // HoldKeys implements [relay.KeyHolder].
 func (p *Publisher) HoldKeys() { p.holds = true }
@@ -147,8 +152,17 @@ func (p *Publisher) ready(ctx context.Context, again bool) (*session, error) {
 	if p.attempt.err != nil && p.attempt.at.After(asked) {
 		return nil, p.attempt.err
 	}
+	if p.session != nil && p.session.refused.Load() {
+		_ = p.session.close() // its connections are of no use any more
+		p.session = nil
+	}
 	if p.session == nil {
-		p.session = open(p.cfg, p.log, rand.Text()[:8])
+		cfg, err := p.cfg.fresh()
+		if err != nil {
+			return nil, p.failed(err)
+		}
+		p.session = open(cfg, p.log, rand.Text()[:8])
+		p.session.warnings = &p.warnings
 	}
 	if p.session.fit.Load() && !again {
 		return p.session, nil
@@ -171,13 +185,20 @@ func (p *Publisher) reach(ctx context.Context) (*session, error) {
 	case ended(ctx) != nil:
 		return nil, ended(ctx)
 	}
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	p.attempt = attempt{at: time.Now()}
+	p.trouble.Note(p.log, nil, p.attempt.at)
+	return p.session, nil
+}
+
+// failed notes an attempt that failed, and returns its error.
+func (p *Publisher) failed(err error) error {
 	p.attempt = attempt{err: err, at: time.Now()}
 	p.trouble.Note(p.log, err, p.attempt.at)
-	if err != nil {
-		p.notify()
-		return nil, err
-	}
-	return p.session, nil
+	p.notify()
+	return err
 }
 
 // notify never blocks.

@@ -29,8 +29,10 @@ type session struct {
 	calls  uint64 // of the script; only Publish uses it
 
 	fit       atomic.Bool // the server was looked at, and nothing failed since
+	refused   atomic.Bool // the Sentinels refused the credentials, of which the clients keep those that they began with
 	server    atomic.Pointer[server]
 	announced bool // the connection was logged
+	warnings  *warnings
 }
 
 // server is what is known of the server.
@@ -42,7 +44,7 @@ type server struct {
 func open(cfg Config, log *zap.Logger, id string) *session {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &session{
-		cfg: cfg, log: log, cancel: cancel, id: id,
+		cfg: cfg, log: log, cancel: cancel, id: id, warnings: new(warnings),
 		sender: cfg.newLink(ctx, cfg.PublishTimeout+cfg.WaitTimeout), // the wait for replicas comes on top
 		looker: cfg.newLink(ctx, cfg.ConnectTimeout),
 		reader: cfg.newLink(ctx, cfg.ConnectTimeout),
@@ -88,6 +90,9 @@ func (s *session) answers(ctx context.Context) error {
 // explain says what an error means that came of looking at the server.
 func (s *session) explain(ctx context.Context, err error) error {
 	s.doubt(ctx, err)
+	if answer, ok := errors.AsType[redis.Error](err); ok && isOfSentinels(err) && isSignIn(newServerError(answer.Error())) {
+		s.refused.Store(true)
+	}
 	err = s.cfg.judge(err).err
 	if errors.Is(err, errSilent) {
 		return s.cfg.unreachable(errors.New("no answer within redis.connect_timeout"))
@@ -119,17 +124,18 @@ func (s *session) lookAt(ctx context.Context, primary *redis.Client) error {
 		return err
 	}
 	s.announce(ctx, primary)
+	s.warnings.replace(s.log, s.oddities(ctx, primary))
 	return nil
 }
 
 // meet finds out what the server can do. After a failover it may be another server.
 func (s *session) meet(ctx context.Context, primary *redis.Client) error {
 	known := &server{mode: hashMode, maxValue: maxValue(ctx, primary)}
-	commands, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Slice()
+	idmp, err := knowsIDMP(ctx, primary)
 	if err != nil {
 		return err
 	}
-	if len(commands) == 1 && commands[0] != nil {
+	if idmp {
 		known.mode = idmpMode
 		if err := s.widenIDMP(ctx, primary); err != nil {
 			return err
@@ -140,6 +146,16 @@ func (s *session) meet(ctx context.Context, primary *redis.Client) error {
 	}
 	s.server.Store(known)
 	return nil
+}
+
+// knowsIDMP asks whether a stream of the server can recognise events by itself. A proxy that does not know COMMAND may know less of the rest
+// too, so there the script does it, with which every server can.
+func knowsIDMP(ctx context.Context, primary *redis.Client) (bool, error) {
+	commands, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Slice()
+	if answer, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(newServerError(answer.Error()).text, "ERR unknown command") {
+		return false, nil
+	}
+	return len(commands) == 1 && commands[0] != nil, err
 }
 
 // maxValue asks how large a value may be. A server that does not tell has its default.
