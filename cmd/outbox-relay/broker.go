@@ -17,7 +17,7 @@ import (
 // newPublisher returns the publisher of the configured broker: NATS where it is configured, else Redis, and where both are, NATS with
 // Redis as its fallback. Without any it is the noop publisher, which says so loudly. A broker that cannot be reached never leads to it.
 func newPublisher(settings *config.Settings, log *zap.Logger) (relay.Publisher, error) {
-	cfg := settings.Config
+	cfg := rotating(settings)
 	switch {
 	case cfg.UsesFailover():
 		return newPair(cfg, log)
@@ -37,6 +37,20 @@ func rehomed(cfg config.Config) []string {
 		return []string{redisstream.Name}
 	}
 	return nil
+}
+
+// rotating returns the configuration of settings with brokers whose secrets are read from their files again at each sign-in.
+func rotating(settings *config.Settings) config.Config {
+	cfg := settings.Config
+	cfg.MQ.Reread = func() (jetstream.Config, error) {
+		now, err := settings.Reread("mq")
+		return now.MQ, err
+	}
+	cfg.Redis.Reread = func() (redisstream.Config, error) {
+		now, err := settings.Reread("redis")
+		return now.Redis, err
+	}
+	return cfg
 }
 
 // newPair returns the publisher of NATS with Redis as its fallback.
