@@ -114,7 +114,7 @@ func (s deadStand) publish(t testing.TB, key string, first, last int, big ...int
 		require.NoError(t, err)
 		events = append(events, outbox.Raw{Subject: s.subject + ".event", Key: key, Payload: payload})
 	}
-	require.NoError(t, outbox.Publish(t.Context(), s.pool, events...))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), s.pool, events...))
 }
 
 // numbers returns what the stream holds of a key, in its order.

@@ -154,7 +154,7 @@ func TestDeadShows(t *testing.T) {
 		buried{subject: "game.b", payload: "plain text"},
 		buried{subject: "game.c", payload: raw},
 	)
-	require.NoError(t, outbox.Publish(t.Context(), db.Pool, outbox.Raw{Subject: "game.later", Key: "player:1"}, outbox.Raw{Subject: "game.later"}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, outbox.Raw{Subject: "game.later", Key: "player:1"}, outbox.Raw{Subject: "game.later"}))
 
 	shown := c.mustRun(t, "dead", "show", text(ids[0])[0])
 	for _, want := range []string{
@@ -184,7 +184,7 @@ func TestDeadRetryPutsEventsBackWhereTheyWere(t *testing.T) {
 	c := newCLI(t, db.URL)
 	ids, eventIDs := buryByHand(t, db.Pool,
 		buried{subject: "game.a", key: "k", payload: "first", headers: `{"tenant":"eu"}`}, buried{subject: "game.b", payload: "second"})
-	require.NoError(t, outbox.Publish(t.Context(), db.Pool, outbox.Raw{Subject: "game.taken"}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, outbox.Raw{Subject: "game.taken"}))
 	_, err := db.Pool.Exec(t.Context(), "insert into outbox.held_keys (key, dead_id, event_id) values ('k', $1, $2)", ids[0], eventIDs[0])
 	require.NoError(t, err)
 	taken, takenEvent := buryByHand(t, db.Pool, buried{id: ids[1] + 1, subject: "game.c", payload: "third"})

@@ -65,7 +65,7 @@ func TestARolledBackEventIsNeverPublished(t *testing.T) {
 // publishOne commits one event without a key.
 func publishOne(t testing.TB, db *harness.Database, subject string) {
 	t.Helper()
-	require.NoError(t, outbox.Publish(t.Context(), db.Pool, outbox.Raw{Subject: subject, Payload: []byte("x")}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, outbox.Raw{Subject: subject, Payload: []byte("x")}))
 }
 
 // TestAPoisonEventDelaysNobody lets the server's own limit refuse an event.
@@ -81,7 +81,7 @@ func TestAPoisonEventDelaysNobody(t *testing.T) {
 		outbox.Raw{Subject: "poison.b", Key: "k", Payload: make([]byte, 100<<10)},
 		outbox.Raw{Subject: "poison.c", Key: "k", Payload: []byte("third")},
 	}
-	require.NoError(t, outbox.Publish(t.Context(), db.Pool, events...))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, events...))
 	requireSettled(t, db.Pool)
 	require.Len(t, s.read(t), 2)
 
@@ -104,7 +104,7 @@ func TestAnEventWithoutAStreamDelaysItsKeyOnly(t *testing.T) {
 	db := harness.Postgres(t)
 	s := newStream(t, harness.NATS(t), "lonely")
 	r := startRelay(t, db.URL, s.publisher(t), func(c *relay.Config) { c.BackoffMax = 100 * time.Millisecond })
-	require.NoError(t, outbox.Publish(t.Context(), db.Pool,
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool,
 		outbox.Raw{Subject: "nowhere.a", Key: "lost", Payload: []byte("x")},
 		outbox.Raw{Subject: "lonely.a", Key: "lost", Payload: []byte("x")},
 		outbox.Raw{Subject: "lonely.b", Key: "other", Payload: []byte("x")},

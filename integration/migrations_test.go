@@ -113,7 +113,7 @@ func TestEveryMigrationCanBeAppliedAgainOverItsOwnResult(t *testing.T) {
 	t.Parallel()
 	server := harness.Postgres(t)
 	db := openSQL(t, server.URL)
-	require.NoError(t, outbox.Publish(t.Context(), server.Pool, outbox.Raw{Subject: "game.kept"}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), server.Pool, outbox.Raw{Subject: "game.kept"}))
 	bury(t, db)
 	schema := func() string { return query[string](t, db, describeSchema) }
 	before := schema()
@@ -181,7 +181,7 @@ func TestDownRefusesToDropRowsUnlessItIsForced(t *testing.T) {
 	server := harness.Postgres(t)
 	db := openSQL(t, server.URL)
 	db.SetMaxOpenConns(1) // so that a setting left behind would be seen below
-	require.NoError(t, outbox.Publish(t.Context(), server.Pool, outbox.Raw{Subject: "game.kept"}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), server.Pool, outbox.Raw{Subject: "game.kept"}))
 	bury(t, db)
 
 	for _, c := range []struct {

@@ -175,6 +175,6 @@ func FuzzTheTableTakesWhatTheLibraryAccepts(f *testing.F) {
 		if outbox.Validate(event) != nil {
 			return
 		}
-		require.NoError(t, outbox.Publish(t.Context(), db.Pool, event))
+		require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, event))
 	})
 }

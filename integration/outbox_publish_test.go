@@ -85,9 +85,11 @@ func TestPublishStoresEveryByteInEveryQueryMode(t *testing.T) {
 			db, writer := asWriter(t)
 			pool := connect(t, writer.Config().ConnString(), func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
 			many, single := nasty(), nasty()
-			require.NoError(t, outbox.Publish(t.Context(), pool, many...))
+			tx := begin(t, pool)
+			require.NoError(t, outbox.Publish(t.Context(), tx, many...))
+			require.NoError(t, tx.Commit(t.Context()))
 			for _, event := range single {
-				require.NoError(t, outbox.Publish(t.Context(), pool, event))
+				require.NoError(t, outbox.PublishOutsideTx(t.Context(), pool, event))
 			}
 			requireStored(t, append(many, single...), storedEvents(t, db.Pool))
 		})
@@ -102,9 +104,11 @@ func TestPublishSQLStoresEveryByteInEveryQueryMode(t *testing.T) {
 			db, writer := asWriter(t)
 			pool := openSQL(t, writer.Config().ConnString()+"&default_query_exec_mode="+mode)
 			many, single := nasty(), nasty()
-			require.NoError(t, outbox.PublishSQL(t.Context(), pool, many...))
+			tx := beginSQL(t, pool)
+			require.NoError(t, outbox.PublishSQL(t.Context(), tx, many...))
+			require.NoError(t, tx.Commit())
 			for _, event := range single {
-				require.NoError(t, outbox.PublishSQL(t.Context(), pool, event))
+				require.NoError(t, outbox.PublishSQLOutsideTx(t.Context(), pool, event))
 			}
 			requireStored(t, append(many, single...), storedEvents(t, db.Pool))
 		})
@@ -118,7 +122,7 @@ func TestPublishSQLWorksWithTransactionsAndConnections(t *testing.T) {
 	conn, err := pool.Conn(t.Context())
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, outbox.PublishSQL(t.Context(), conn, outbox.Raw{Subject: "by.conn"}))
+	require.NoError(t, outbox.PublishSQLOutsideTx(t.Context(), conn, outbox.Raw{Subject: "by.conn"}))
 
 	for subject, end := range map[string]func(*sql.Tx) error{"rolled.back": (*sql.Tx).Rollback, "committed": (*sql.Tx).Commit} {
 		tx, err := pool.BeginTx(t.Context(), nil)
@@ -143,8 +147,8 @@ func TestOneCallDrawsIDsInTheOrderOfItsArguments(t *testing.T) {
 	pool := openSQL(t, writer.Config().ConnString())
 	const n = 5000
 	for name, publish := range map[string]func(...outbox.Event) error{
-		"pgx": func(events ...outbox.Event) error { return outbox.Publish(t.Context(), writer, events...) },
-		"sql": func(events ...outbox.Event) error { return outbox.PublishSQL(t.Context(), pool, events...) },
+		"pgx": func(events ...outbox.Event) error { return outbox.PublishOutsideTx(t.Context(), writer, events...) },
+		"sql": func(events ...outbox.Event) error { return outbox.PublishSQLOutsideTx(t.Context(), pool, events...) },
 	} {
 		events := make([]outbox.Event, n)
 		for i := range events {
@@ -167,8 +171,8 @@ func TestPublishStoresManyLargeEventsInOneCall(t *testing.T) {
 	t.Parallel()
 	db, writer := asWriter(t)
 	large := outbox.Raw{Subject: "game.large", Payload: bytes.Repeat([]byte{0xff}, 1<<20)}
-	require.NoError(t, outbox.Publish(t.Context(), writer, large, large, large, large, large, large, large, large))
-	require.NoError(t, outbox.PublishSQL(t.Context(), openSQL(t, writer.Config().ConnString()), large, large, large, large))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), writer, large, large, large, large, large, large, large, large))
+	require.NoError(t, outbox.PublishSQLOutsideTx(t.Context(), openSQL(t, writer.Config().ConnString()), large, large, large, large))
 	got := storedEvents(t, db.Pool)
 	require.Len(t, got, 12)
 	for _, event := range got {
@@ -216,12 +220,12 @@ func TestPublishSaysWhatToDoWithoutSchemaOrRights(t *testing.T) {
 	t.Parallel()
 	event := outbox.Raw{Subject: "game.test"}
 	empty := harness.EmptyPostgres(t)
-	require.ErrorContains(t, outbox.Publish(t.Context(), empty.Pool, event), "outbox-relay migrate up")
-	require.ErrorContains(t, outbox.PublishSQL(t.Context(), openSQL(t, empty.URL), event), "outbox-relay migrate up")
+	require.ErrorContains(t, outbox.PublishOutsideTx(t.Context(), empty.Pool, event), "outbox-relay migrate up")
+	require.ErrorContains(t, outbox.PublishSQLOutsideTx(t.Context(), openSQL(t, empty.URL), event), "outbox-relay migrate up")
 
 	stranger := newRole(t, harness.Postgres(t))
-	require.ErrorContains(t, outbox.Publish(t.Context(), connect(t, stranger.url), event), "select outbox.grant_writer(")
-	require.ErrorContains(t, outbox.PublishSQL(t.Context(), openSQL(t, stranger.url), event), "select outbox.grant_writer(")
+	require.ErrorContains(t, outbox.PublishOutsideTx(t.Context(), connect(t, stranger.url), event), "select outbox.grant_writer(")
+	require.ErrorContains(t, outbox.PublishSQLOutsideTx(t.Context(), openSQL(t, stranger.url), event), "select outbox.grant_writer(")
 }
 
 func TestSQLFunctionsWriteEvents(t *testing.T) {
@@ -303,7 +307,7 @@ func TestTraceContextOfOpenTelemetryReachesTheRow(t *testing.T) {
 		propagation.TraceContext{}.Inject(ctx, carrier)
 		return carrier["traceparent"], carrier["tracestate"]
 	}}
-	require.NoError(t, w.Publish(ctx, writer, outbox.Raw{Subject: "game.traced"}))
+	require.NoError(t, w.PublishOutsideTx(ctx, writer, outbox.Raw{Subject: "game.traced"}))
 	got := storedEvents(t, db.Pool)
 	require.Len(t, got, 1)
 	assert.Equal(t, map[string]string{"traceparent": "00-01000000000000000000000000000000-0200000000000000-01"}, got[0].Headers)

@@ -162,6 +162,6 @@ func TestGrantsCanBeRepeatedAndNeedARoleThatExists(t *testing.T) {
 		}
 	}
 	both := connect(t, role.url)
-	require.NoError(t, outbox.Publish(t.Context(), both, outbox.Raw{Subject: "game.both"}))
+	require.NoError(t, outbox.PublishOutsideTx(t.Context(), both, outbox.Raw{Subject: "game.both"}))
 	assert.Len(t, storedEvents(t, both), 1)
 }

@@ -64,6 +64,21 @@ func ExamplePublishSQL() {
 	_ = publish
 }
 
+// ServerStarted tells of nothing in the database, so no transaction belongs to it.
+type ServerStarted struct {
+	Region string `json:"region"`
+}
+
+func (ServerStarted) EventName() string { return "game.server.started" }
+
+func ExamplePublishOutsideTx() {
+	var pool *pgxpool.Pool
+	start := func(ctx context.Context) error {
+		return outbox.PublishOutsideTx(ctx, pool, ServerStarted{Region: "eu"})
+	}
+	_ = start
+}
+
 // A service can check an event in its own tests, without a database.
 func ExampleValidate() {
 	err := outbox.Validate(PlayerLevelUp{PlayerID: 42}, outbox.Raw{Subject: "game player"})

@@ -5,25 +5,20 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/outbox"
 )
 
-// Whatever a service already holds must fit.
-var (
-	_ = []outbox.DB{pgx.Tx(nil), (*pgx.Conn)(nil), (*pgxpool.Pool)(nil), (*pgxpool.Conn)(nil), (*pgxpool.Tx)(nil)}
-	_ = []outbox.SQLDB{(*sql.Tx)(nil), (*sql.DB)(nil), (*sql.Conn)(nil)}
-)
-
-// recorder is a database that remembers the calls and answers with err.
-type recorder struct {
+// recording remembers the calls, and answers with err.
+type recording struct {
 	calls []call
 	err   error
 }
@@ -33,22 +28,34 @@ type call struct {
 	args  []any
 }
 
+// one returns the arguments of the only call.
+func (r *recording) one(t *testing.T) []any {
+	t.Helper()
+	require.Len(t, r.calls, 1)
+	return r.calls[0].args
+}
+
+// recorder is a transaction of pgx. Its Conn panics, as that of pgxmock does.
+type recorder struct {
+	pgx.Tx
+	recording
+}
+
 func (r *recorder) Exec(_ context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	r.calls = append(r.calls, call{query, args})
 	return pgconn.CommandTag{}, r.err
 }
 
-func (r *recorder) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+// sqlRecorder is a transaction of database/sql.
+type sqlRecorder struct{ recording }
+
+func (r *sqlRecorder) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
 	r.calls = append(r.calls, call{query, args})
 	return nil, r.err
 }
 
-// one returns the arguments of the only call.
-func (r *recorder) one(t *testing.T) []any {
-	t.Helper()
-	require.Len(t, r.calls, 1)
-	return r.calls[0].args
-}
+func (*sqlRecorder) Commit() error   { return nil }
+func (*sqlRecorder) Rollback() error { return nil }
 
 type levelUp struct {
 	Player int `json:"player"`
@@ -131,7 +138,7 @@ func TestPublishSendsAllEventsInOneStatementInOrder(t *testing.T) {
 
 func TestPublishSQLSendsArraysAsTextThatEveryDriverTakes(t *testing.T) {
 	t.Parallel()
-	var db recorder
+	var db sqlRecorder
 	require.NoError(t, outbox.PublishSQL(t.Context(), &db,
 		outbox.Raw{Subject: `a"b\c`, Payload: []byte{0, 0xff}, Headers: map[string]string{"x": `"`}},
 		outbox.Raw{Subject: "d,e{}", Key: "NULL"}))
@@ -146,12 +153,13 @@ func TestPublishSQLSendsArraysAsTextThatEveryDriverTakes(t *testing.T) {
 func TestPublishUsesTheSameStatementForAnyNumberOfEvents(t *testing.T) {
 	t.Parallel()
 	var db recorder
+	var sqlDB sqlRecorder
 	for n := 2; n < 10; n++ {
 		require.NoError(t, outbox.Publish(t.Context(), &db, levelUps(n)...))
-		require.NoError(t, outbox.PublishSQL(t.Context(), &db, levelUps(n)...))
+		require.NoError(t, outbox.PublishSQL(t.Context(), &sqlDB, levelUps(n)...))
 	}
 	texts := make(map[string]bool)
-	for _, call := range db.calls {
+	for _, call := range slices.Concat(db.calls, sqlDB.calls) {
 		texts[call.query] = true
 	}
 	assert.Len(t, texts, 1)
@@ -168,20 +176,24 @@ func levelUps(n int) []outbox.Event {
 func TestPublishWithoutEventsDoesNotAskTheDatabase(t *testing.T) {
 	t.Parallel()
 	var db recorder
+	var sqlDB sqlRecorder
 	require.NoError(t, outbox.Publish(t.Context(), &db))
-	require.NoError(t, outbox.PublishSQL(t.Context(), &db))
+	require.NoError(t, outbox.PublishSQL(t.Context(), &sqlDB))
 	assert.Empty(t, db.calls)
+	assert.Empty(t, sqlDB.calls)
 }
 
 func TestPublishRefusesABadEventBeforeItAsksTheDatabase(t *testing.T) {
 	t.Parallel()
 	var db recorder
+	var sqlDB sqlRecorder
 	err := outbox.Publish(t.Context(), &db, levelUp{}, outbox.Raw{Subject: "a b"})
 	invalid, ok := errors.AsType[*outbox.ValidationError](err)
 	require.True(t, ok)
 	assert.Equal(t, 1, invalid.Index)
-	assert.ErrorAs(t, outbox.PublishSQL(t.Context(), &db, outbox.Raw{}), &invalid)
+	assert.ErrorAs(t, outbox.PublishSQL(t.Context(), &sqlDB, outbox.Raw{}), &invalid)
 	assert.Empty(t, db.calls)
+	assert.Empty(t, sqlDB.calls)
 }
 
 type uuidOfAnotherPackage [16]byte
@@ -242,18 +254,30 @@ func TestPublishTakesAPointerWhoseKeyIsOnThePointer(t *testing.T) {
 	assert.Equal(t, "k", db.one(t)[2])
 }
 
+// pgdriverError has the shape of the errors of bun's driver.
+type pgdriverError struct{ code string }
+
+func (e pgdriverError) Error() string          { return "refused" }
+func (e pgdriverError) Field(name byte) string { return map[byte]string{'C': e.code}[name] }
+
 func TestPublishSaysWhatToDoAboutAnErrorOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{
-		"42P01": "outbox-relay migrate up",
-		"42501": "select outbox.grant_writer('<this role>')",
-		"40001": "outbox: publish: ",
+		"42P01": "outbox: publish: wrapped: refused; create the schema with: outbox-relay migrate up",
+		"42501": "outbox: publish: wrapped: refused; let the owner of the schema run: select outbox.grant_writer('<this role>')",
+		"42P02": "outbox: publish: wrapped: refused; this handle formats queries itself and drops their arguments: pass what it wraps, with bun tx.Tx or db.DB",
+		"40001": "outbox: publish: wrapped: refused",
 	} {
-		cause := &pgconn.PgError{Code: code, Message: "refused"}
-		db := recorder{err: fmt.Errorf("wrapped: %w", cause)}
-		for _, err := range []error{outbox.Publish(t.Context(), &db, levelUp{}), outbox.PublishSQL(t.Context(), &db, levelUp{})} {
-			require.ErrorContains(t, err, want)
-			require.ErrorIs(t, err, cause)
+		for _, cause := range []error{&pgconn.PgError{Code: code, Message: "refused"}, pgdriverError{code}} {
+			want := strings.Replace(want, "refused", cause.Error(), 1)
+			answer := recording{err: fmt.Errorf("wrapped: %w", cause)}
+			for _, err := range []error{
+				outbox.Publish(t.Context(), &recorder{recording: answer}, levelUp{}),
+				outbox.PublishSQL(t.Context(), &sqlRecorder{answer}, levelUp{}),
+			} {
+				require.EqualError(t, err, want)
+				require.ErrorIs(t, err, cause)
+			}
 		}
 	}
 }

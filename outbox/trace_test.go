@@ -41,11 +41,12 @@ func TestPublishAddsTheTraceContextToEveryEventAndThroughSQL(t *testing.T) {
 	t.Parallel()
 	ctx := outbox.ContextWithTrace(t.Context(), traceparent, "")
 	var db recorder
-	require.NoError(t, outbox.PublishSQL(ctx, &db, levelUp{}))
+	var sqlDB sqlRecorder
+	require.NoError(t, outbox.PublishSQL(ctx, &sqlDB, levelUp{}))
 	require.NoError(t, outbox.Publish(ctx, &db, levelUp{}, levelUp{}))
 	want := `{"traceparent":"` + traceparent + `"}`
-	assert.Equal(t, want, db.calls[0].args[3])
-	assert.Equal(t, []string{want, want}, db.calls[1].args[3])
+	assert.Equal(t, want, sqlDB.one(t)[3])
+	assert.Equal(t, []string{want, want}, db.one(t)[3])
 }
 
 func TestWriterTakesTheTraceContextFromItsFunction(t *testing.T) {
