@@ -34,37 +34,49 @@ func encodeAll(trace traceContext, events []Event) ([]row, error) {
 }
 
 func toRaw(event Event) (Raw, error) {
-	switch event := event.(type) {
-	case nil:
+	if event == nil {
 		return Raw{}, errors.New("is nil")
+	}
+	if isNil(event) {
+		return Raw{}, fmt.Errorf("is a nil %T", event)
+	}
+	switch event := event.(type) {
 	case Raw:
 		return event, nil
 	case *Raw:
-		if event == nil {
-			return Raw{}, errors.New("is a nil *outbox.Raw")
-		}
 		return *event, nil
 	}
 	return encode(event)
 }
 
-func encode(event Event) (Raw, error) {
+// encode asks event for what it decides. A method that panics is an error, for instance one that is
+// promoted from an embedded nil pointer.
+func encode(event Event) (raw Raw, err error) {
 	if err := checkMethods(reflect.TypeOf(event)); err != nil {
 		return Raw{}, err
 	}
-	payload, err := json.Marshal(event)
-	if err != nil {
-		return Raw{}, fmt.Errorf("encode %T as JSON: %w", event, err)
-	}
-	raw := Raw{Subject: event.EventName(), Payload: payload}
+	method := "EventName"
+	defer func() {
+		if p := recover(); p != nil {
+			raw, err = Raw{}, fmt.Errorf("%s of %T panicked: %v", method, event, p)
+		}
+	}()
+	raw.Subject = event.EventName()
 	if e, ok := event.(Keyed); ok {
+		method = "EventKey"
 		raw.Key = e.EventKey()
 	}
 	if e, ok := event.(Headered); ok {
+		method = "EventHeaders"
 		raw.Headers = e.EventHeaders()
 	}
 	if e, ok := event.(Identified); ok {
+		method = "EventID"
 		raw.ID = e.EventID()
+	}
+	method = "the JSON encoding"
+	if raw.Payload, err = json.Marshal(event); err != nil {
+		return Raw{}, fmt.Errorf("encode %T as JSON: %w", event, err)
 	}
 	return raw, nil
 }

@@ -218,14 +218,53 @@ type unencodable struct{ levelUp }
 
 func (unencodable) MarshalJSON() ([]byte, error) { return nil, errors.New("no JSON today") }
 
+const nilDereference = "runtime error: invalid memory address or nil pointer dereference"
+
+type pointerName struct{}
+
+func (*pointerName) EventName() string { return "game.named" }
+
+type base struct{ name string }
+
+func (b *base) EventName() string { return b.name }
+
+type embedded struct{ *base }
+
+// panicking panics in one of its methods.
+type panicking struct {
+	levelUp
+	in string
+}
+
+func (p panicking) panicIn(method string) {
+	if p.in == method {
+		panic(method)
+	}
+}
+
+func (p panicking) EventKey() string                { p.panicIn("key"); return "" }
+func (p panicking) EventHeaders() map[string]string { p.panicIn("headers"); return nil }
+func (p panicking) EventID() [16]byte               { p.panicIn("id"); return [16]byte{} }
+func (p panicking) MarshalJSON() ([]byte, error)    { p.panicIn("json"); return []byte("{}"), nil }
+
 func TestPublishRefusesAnEventThatItCannotEncode(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		event outbox.Event
 		want  string
 	}{
-		"nil":         {nil, "outbox: event 0: is nil"},
-		"nil pointer": {(*outbox.Raw)(nil), "outbox: event 0: is a nil *outbox.Raw"},
+		"nil":                          {nil, "outbox: event 0: is nil"},
+		"nil pointer":                  {(*outbox.Raw)(nil), "outbox: event 0: is a nil *outbox.Raw"},
+		"nil pointer to a typed event": {(*levelUp)(nil), "outbox: event 0: is a nil *outbox_test.levelUp"},
+		"nil pointer with a name":      {(*pointerName)(nil), "outbox: event 0: is a nil *outbox_test.pointerName"},
+		"embedded nil pointer": {embedded{},
+			"outbox: event 0: EventName of outbox_test.embedded panicked: " + nilDereference},
+		"embedded nil interface": {struct{ outbox.Event }{},
+			"outbox: event 0: EventName of struct { outbox.Event } panicked: " + nilDereference},
+		"key that panics":      {panicking{in: "key"}, "outbox: event 0: EventKey of outbox_test.panicking panicked: key"},
+		"headers that panic":   {panicking{in: "headers"}, "outbox: event 0: EventHeaders of outbox_test.panicking panicked: headers"},
+		"id that panics":       {panicking{in: "id"}, "outbox: event 0: EventID of outbox_test.panicking panicked: id"},
+		"encoding that panics": {&panicking{in: "json"}, "outbox: event 0: the JSON encoding of *outbox_test.panicking panicked: json"},
 		"id of a type that would be ignored": {wrongID{},
 			"outbox: event 0: type outbox_test.wrongID has this method with other types: write it as EventID() [16]byte"},
 		"key of a type that would be ignored": {wrongKey{},
