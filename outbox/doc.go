@@ -15,8 +15,75 @@
 //	tx.QueryRow(ctx, "update players set level = level + 1 where id = $1 returning level", id).Scan(&level)
 //	err := outbox.Publish(ctx, tx, PlayerLevelUp{PlayerID: id, Level: level})
 //
-// [Publish] takes a pgx transaction, pool or connection; [PublishSQL] takes a *sql.Tx, *sql.DB or *sql.Conn. Both take any number of
-// events and need one round trip for all of them. Events are written in the order of the arguments.
+// [Publish] takes a pgx.Tx, and [PublishSQL] takes a *sql.Tx. Both take any number of events and need
+// one round trip for all of them. Events are written in the order of the arguments.
+//
+// # Transactions
+//
+// A pool or a connection commits each statement by itself: an event that is written with it stays
+// when the transaction around the call rolls back. So Publish and PublishSQL take transactions alone.
+// A *pgxpool.Pool, a *sql.DB and a connection do not compile, and a transaction that has ended is an
+// error. An event that belongs to no transaction has functions that say so, [PublishOutsideTx] and
+// [PublishSQLOutsideTx]:
+//
+//	err := outbox.PublishOutsideTx(ctx, pool, ServerStarted{Region: "eu"})
+//
+// # gorm, bun, sqlx and sqlc
+//
+// Each of them can hand out its transaction. gorm keeps it in tx.Statement.ConnPool. Do not use
+// tx.DB(): it returns the pool, inside a transaction too. This function works with PrepareStmt, in
+// nested transactions and in hooks:
+//
+//	func publish(tx *gorm.DB, events ...outbox.Event) error {
+//		sqlTx, ok := tx.Statement.ConnPool.(outbox.SQLTx)
+//		if !ok {
+//			return errors.New("publish: this *gorm.DB is not in a transaction")
+//		}
+//		return outbox.PublishSQL(tx.Statement.Context, sqlTx, events...)
+//	}
+//
+//	err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+//		if err := tx.Model(&player).Update("level", 7).Error; err != nil {
+//			return err
+//		}
+//		return publish(tx, PlayerLevelUp{PlayerID: player.ID, Level: 7})
+//	})
+//
+// bun has it in tx.Tx. Its tx compiles too, but fails with "there is no parameter $1", for bun
+// formats queries itself and passes no arguments on:
+//
+//	err := db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+//		if _, err := tx.NewUpdate().Model(&player).Column("level").WherePK().Exec(ctx); err != nil {
+//			return err
+//		}
+//		return outbox.PublishSQL(ctx, tx.Tx, PlayerLevelUp{PlayerID: player.ID, Level: player.Level})
+//	})
+//
+// The transaction of sqlx can be passed as it is:
+//
+//	tx, err := db.BeginTxx(ctx, nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer tx.Rollback()
+//	if _, err := tx.NamedExecContext(ctx, "update players set level = :level where id = :id", player); err != nil {
+//		return err
+//	}
+//	if err := outbox.PublishSQL(ctx, tx, PlayerLevelUp{PlayerID: player.ID, Level: player.Level}); err != nil {
+//		return err
+//	}
+//	return tx.Commit()
+//
+// With sqlc, pass what WithTx gets: to Publish for pgx/v5, to PublishSQL for database/sql. A DBTX
+// does not compile, for it may be a pool:
+//
+//	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		level, err := queries.WithTx(tx).LevelUp(ctx, id)
+//		if err != nil {
+//			return err
+//		}
+//		return outbox.Publish(ctx, tx, PlayerLevelUp{PlayerID: id, Level: int(level)})
+//	})
 //
 // # Events
 //
