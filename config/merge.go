@@ -2,22 +2,24 @@ package config
 
 import "go.yaml.in/yaml/v3"
 
-// mergeKey is the key of YAML that takes over the pairs of other mappings. Source: https://yaml.org/type/merge.html
+// mergeKey is the key of YAML that takes over the pairs of other mappings. Source:
+// https://yaml.org/type/merge.html
 const mergeKey = "<<"
 
 // pair is a key of a mapping with its value, aliases followed.
 type pair struct{ name, value *yaml.Node }
 
-// pairsOf returns the pairs of a mapping: its own, also one that is written twice, and then those of the mappings that its
-// merge keys name, unless it has the key already; of several mappings the first one counts. wrong are values of merge keys
-// that name no mapping.
+// pairsOf returns the pairs of a mapping: its own, also one that is written twice, and then those
+// of the mappings that its merge keys name, unless it has the key already; of several mappings the
+// first one counts. wrong are values of merge keys that name no mapping.
 func pairsOf(mapping *yaml.Node) (pairs []pair, wrong []*yaml.Node) {
 	m := merger{seen: map[*yaml.Node]bool{}, keys: map[string]bool{}}
 	m.add(mapping)
 	return m.pairs, m.wrong
 }
 
-// merger gathers the pairs of one mapping. A mapping that was seen adds nothing more, so a mapping that names itself is no trap.
+// merger gathers the pairs of one mapping. A mapping that was seen adds nothing more, so a mapping
+// that names itself is no trap.
 type merger struct {
 	pairs []pair
 	wrong []*yaml.Node

@@ -128,8 +128,9 @@ func (l *loader) loadSources(items []listed, src Source) []*loader {
 	return sources
 }
 
-// shareDefaultNATS makes the sources without a broker use NATS at its default address, if another source does: one that sets
-// mq.stream_name alone, for instance, takes mq.nats_url over from the whole, and so does one that sets nothing.
+// shareDefaultNATS makes the sources without a broker use NATS at its default address, if another
+// source does: one that sets mq.stream_name alone, for instance, takes mq.nats_url over from the
+// whole, and so does one that sets nothing.
 func shareDefaultNATS(sources []*loader) {
 	usesDefault := func(s *loader) bool {
 		_, given := s.winners[s.prefix+"mq.nats_url"]

@@ -104,10 +104,12 @@ func durationValue(at *time.Duration) value {
 	}
 }
 
-// longUnits matches a time in units that [time.ParseDuration] does not know, with a rest that it may know.
+// longUnits matches a time in units that [time.ParseDuration] does not know, with a rest that it
+// may know.
 var longUnits = regexp.MustCompile(`(?i)^(\d{1,6})\s*(weeks?|w|days?|d|hours?|h|minutes?|mins?|m|seconds?|secs?|s)\s*(.*)$`)
 
-// DurationHint returns how a time is written that was written as 3d, 2 weeks or 1d12h; empty if that is not certain.
+// DurationHint returns how a time is written that was written as 3d, 2 weeks or 1d12h; empty if
+// that is not certain.
 func DurationHint(text string) string {
 	match := longUnits.FindStringSubmatch(strings.TrimSpace(text))
 	if match == nil {

@@ -92,7 +92,8 @@ func (w *walker) root(node *yaml.Node) {
 	}
 }
 
-// foreignPrefix begins the top-level keys that are not ours: places for anchors, as in Compose files.
+// foreignPrefix begins the top-level keys that are not ours: places for anchors, as in Compose
+// files.
 const foreignPrefix = "x-"
 
 // mapping walks the pairs of a section; prefix is its name with a dot, or empty for the whole file.

@@ -17,7 +17,7 @@ func requireStatus(t testing.TB, c cli, p *relayProcess, texts ...string) {
 	t.Helper()
 	c.env = slices.Concat(c.env, []string{"OUTBOX_ADMIN_LISTEN=" + strings.TrimPrefix(p.admin, "http://")})
 	var table string
-	for began := time.Now(); time.Since(began) < 2*cliTimeout; {
+	for began := time.Now(); time.Since(began) < busyTimeout; {
 		table = c.run(t, "status").out // a busy server may not let it in at once
 		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(table, text) }) {
 			return
@@ -29,12 +29,12 @@ func requireStatus(t testing.TB, c cli, p *relayProcess, texts ...string) {
 // requireRows waits until the table holds so many events.
 func requireRows(t testing.TB, db *harness.Database, rows int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return rowCount(t, db.Pool, "outbox.events") == rows }, cliTimeout, 20*time.Millisecond,
+	require.Eventually(t, func() bool { return rowCount(t, db.Pool, "outbox.events") == rows }, busyTimeout, 20*time.Millisecond,
 		"%d rows are wanted", rows)
 }
 
-// TestTheFallbackLeavesTheConfiguration removes the section redis while only Redis has some events. They are kept until JetStream has
-// them too, far beyond the retention.
+// TestTheFallbackLeavesTheConfiguration removes the section redis while only Redis has some events.
+// They are kept until JetStream has them too, far beyond the retention.
 func TestTheFallbackLeavesTheConfiguration(t *testing.T) {
 	t.Parallel()
 	db, server := migrated(t), harness.NATS(t)
@@ -46,7 +46,7 @@ func TestTheFallbackLeavesTheConfiguration(t *testing.T) {
 
 	p := with(append(r.env(), away)...).start(t)
 	ids := publishKeyed(t, c, subject, 3)
-	require.Eventually(t, func() bool { return r.count(t) == 3 }, cliTimeout, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return r.count(t) == 3 }, busyTimeout, 20*time.Millisecond)
 	requireSettled(t, db.Pool)
 	code, _ := p.stop(t)
 	require.Zero(t, code, p.logged())
@@ -86,7 +86,7 @@ func TestThePrimaryLeavesTheConfiguration(t *testing.T) {
 	p := primary.start(t)
 	publishKeyed(t, primary, subject, 2)
 	s := stream{url: server, name: subject}
-	require.Eventually(t, func() bool { return s.count() == 2 }, cliTimeout, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return s.count() == 2 }, busyTimeout, 20*time.Millisecond)
 	requireSettled(t, db.Pool)
 	code, _ := p.stop(t)
 	require.Zero(t, code, p.logged())
@@ -95,7 +95,7 @@ func TestThePrimaryLeavesTheConfiguration(t *testing.T) {
 	c := newCLI(t, db.URL, append(r.env(), "OUTBOX_RELAY_RETENTION=1s")...)
 	p = c.start(t)
 	publishKeyed(t, c, subject, 1)
-	require.Eventually(t, func() bool { return r.count(t) == 1 }, cliTimeout, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return r.count(t) == 1 }, busyTimeout, 20*time.Millisecond)
 	requireRows(t, db, 2)
 	requireStatus(t, c, p, "2 events were acknowledged by jetstream alone, which is not configured: they are kept whatever relay.retention says; "+
 		"configure jetstream again, or set failover.rehome to false to let them go")

@@ -14,20 +14,25 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
+// busyTimeout is how long a condition is waited for that takes a second on an idle machine.
+const busyTimeout = 2 * time.Minute
+
 // unconfigured is a running relay without a broker.
 type unconfigured struct {
 	*relayProcess
 	c cli
 }
 
-// startUnconfigured starts a relay without a broker, which keeps nothing that it takes for acknowledged.
+// startUnconfigured starts a relay without a broker, which keeps nothing that it takes for
+// acknowledged.
 func startUnconfigured(t testing.TB, databaseURL string, env ...string) unconfigured {
 	t.Helper()
 	c := newCLI(t, databaseURL, append(env, "OUTBOX_RELAY_RETENTION=0")...)
 	return unconfigured{relayProcess: c.start(t), c: c}
 }
 
-// requireNotReady waits until /readyz says that the relay is not ready, with each of some texts, and checks that status says the same.
+// requireNotReady waits until /readyz says that the relay is not ready, with each of some texts,
+// and checks that status says the same.
 func (u unconfigured) requireNotReady(t testing.TB, texts ...string) {
 	t.Helper()
 	var body string
@@ -36,7 +41,7 @@ func (u unconfigured) requireNotReady(t testing.TB, texts ...string) {
 		code, body = u.get(t, "/readyz")
 		return code == http.StatusServiceUnavailable &&
 			!slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
-	}, cliTimeout, 20*time.Millisecond, "/readyz does not say %q", texts)
+	}, busyTimeout, 20*time.Millisecond, "/readyz does not say %q", texts)
 	requireStatus(t, u.c, u.relayProcess, texts...)
 	_, metrics := u.get(t, "/metrics")
 	require.Regexp(t, `outbox_relay_broker_up{[^}]*} 0\n`, metrics)
@@ -47,7 +52,7 @@ func (u unconfigured) requireNotReady(t testing.TB, texts ...string) {
 func (u unconfigured) awaitLogged(t testing.TB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		require.Eventually(t, func() bool { return strings.Contains(u.logged(), id) }, cliTimeout, 10*time.Millisecond, id)
+		require.Eventually(t, func() bool { return strings.Contains(u.logged(), id) }, busyTimeout, 10*time.Millisecond, id)
 	}
 }
 
@@ -60,10 +65,11 @@ func publishKeyed(t testing.TB, c cli, subject string, events int) (ids []string
 	return ids
 }
 
-// requireStoredIDs waits until a stream holds the events with these ids, in this order, and nothing else.
+// requireStoredIDs waits until a stream holds the events with these ids, in this order, and nothing
+// else.
 func requireStoredIDs(t testing.TB, s stream, ids []string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return s.count() >= len(ids) }, cliTimeout, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return s.count() >= len(ids) }, busyTimeout, 20*time.Millisecond)
 	var stored []string
 	for _, msg := range s.read(t) {
 		stored = append(stored, msg.Headers().Get("Nats-Msg-Id"))
@@ -98,7 +104,8 @@ func TestARelayWithoutABrokerConsumesNothing(t *testing.T) {
 	requireStoredIDs(t, stream{url: harness.NATS(t), name: subject}, ids)
 }
 
-// TestARelayWithABrokerLeadsBesideOneWithout starts a relay with a broker while one without has a new outbox to itself.
+// TestARelayWithABrokerLeadsBesideOneWithout starts a relay with a broker while one without has a
+// new outbox to itself.
 func TestARelayWithABrokerLeadsBesideOneWithout(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)
@@ -168,7 +175,8 @@ func TestATableThatStartsAgainIsLoggedAgain(t *testing.T) {
 	u.awaitLogged(t, publishKeyed(t, u.c, "game", 1)...)
 }
 
-// TestReceiptsOfARelayThatOnlyLoggedCoverNothing takes over from an older version, which acknowledged what it only logged.
+// TestReceiptsOfARelayThatOnlyLoggedCoverNothing takes over from an older version, which
+// acknowledged what it only logged.
 func TestReceiptsOfARelayThatOnlyLoggedCoverNothing(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)

@@ -40,8 +40,8 @@ func (r *Relay) purges() []string {
 	return slices.DeleteFunc(r.brokers(), func(name string) bool { return slices.Contains(rehomes, name) })
 }
 
-// findForeign looks for events that only a broker has which is not configured, and tells of them. Nothing but this relay
-// changes which those are while it leads.
+// findForeign looks for events that only a broker has which is not configured, and tells of them.
+// Nothing but this relay changes which those are while it leads.
 func (r *Relay) findForeign(ctx context.Context) error {
 	if r.purgeAll {
 		return nil
@@ -70,7 +70,8 @@ func (r *Relay) explainForeign(f foreign) string {
 	return text + " whatever relay.retention says; configure " + f.broker + " again, or set failover.rehome to false to let them go"
 }
 
-// takeBackLogged makes the events that a relay of an older version has only logged events to publish.
+// takeBackLogged makes the events that a relay of an older version has only logged events to
+// publish.
 func (r *Relay) takeBackLogged(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()

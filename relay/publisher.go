@@ -45,9 +45,10 @@ type Connector interface {
 	Connect(ctx context.Context) error
 }
 
-// Placeholder is an optional part of a [Publisher] that stands in for a broker which is not configured, and stores nothing.
-// The relay then takes no lease and changes nothing in the database. It calls Publish, so that the events can be shown,
-// only while the outbox is new: no relay with a broker leads it or ever did.
+// Placeholder is an optional part of a [Publisher] that stands in for a broker which is not
+// configured, and stores nothing. The relay then takes no lease and changes nothing in the
+// database. It calls Publish, so that the events can be shown, only while the outbox is new: no
+// relay with a broker leads it or ever did.
 type Placeholder interface {
 	// Missing says which settings are missing, for an operator.
 	Missing() string

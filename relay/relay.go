@@ -25,11 +25,13 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// SchemaVersion is the newest version of the schema that this program knows, see [Check].
 	SchemaVersion int64
-	// Rehome names brokers whose events the publisher gets as well, although it does not stand for them: a fallback that is not
-	// configured any more. The fallback of a [Switcher] needs no mention.
+	// Rehome names brokers whose events the publisher gets as well, although it does not stand for
+	// them: a fallback that is not configured any more. The fallback of a [Switcher] needs no
+	// mention.
 	Rehome []string
-	// PurgeForeign lets events go after the retention whichever broker has acknowledged them. Otherwise those of a broker that
-	// the publisher does not stand for are kept, for no other may have them.
+	// PurgeForeign lets events go after the retention whichever broker has acknowledged them.
+	// Otherwise those of a broker that the publisher does not stand for are kept, for no other may
+	// have them.
 	PurgeForeign bool
 	// AnswerTimeout is how long the publisher waits for its broker at most, for a connection and then for an answer; 0 means 10 s. A Publish
 	// that takes ten times as long, and the time that a batch needs at 64 KiB a second, has stopped: the relay gives its lease up.

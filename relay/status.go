@@ -14,7 +14,8 @@ const (
 	StateStandby    State = "standby"    // another relay leads this outbox
 	StateLeading    State = "leading"    // reads and publishes
 	StateStopping   State = "stopping"   // settles what was acknowledged, then ends
-	// StateUnconfigured is that of a relay without a broker: it publishes nothing, and takes no lease.
+	// StateUnconfigured is that of a relay without a broker: it publishes nothing, and takes no
+	// lease.
 	StateUnconfigured State = "unconfigured"
 )
 

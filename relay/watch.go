@@ -16,8 +16,9 @@ var servedSQL string
 // showInterval is the pause between two looks of a relay without a broker.
 const showInterval = time.Second
 
-// watch is what a relay without a broker does until ctx ends or its session fails. It takes no lease and changes nothing
-// in the database, so it keeps no other relay from publishing, and every event stays an event to publish.
+// watch is what a relay without a broker does until ctx ends or its session fails. It takes no
+// lease and changes nothing in the database, so it keeps no other relay from publishing, and every
+// event stays an event to publish.
 func (r *Relay) watch(ctx context.Context, until deadlines) error {
 	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
@@ -31,11 +32,12 @@ func (r *Relay) watch(ctx context.Context, until deadlines) error {
 	if err != nil {
 		return err
 	}
-	generation, err := readGeneration(ctx, db)
+	table, err := readGeneration(ctx, db)
 	if err != nil {
 		return fmt.Errorf("read the generation of the table: %w", err)
 	}
-	read := newReader(db, generation, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}, newParkedIDs(), newHeldKeys(nil), &r.low, &r.landed)
+	most := limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}
+	read := newReader(db, table, most, newParkedIDs(), newHeldKeys(nil), &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}
@@ -51,8 +53,8 @@ func (r *Relay) watch(ctx context.Context, until deadlines) error {
 	}
 }
 
-// show gives the next events to the publisher, which logs them, unless the outbox belongs to relays with a broker. It
-// reports whether there may be more.
+// show gives the next events to the publisher, which logs them, unless the outbox belongs to relays
+// with a broker. It reports whether there may be more.
 func (r *Relay) show(ctx context.Context, db Queryer, read *reader) (more bool, err error) {
 	owner, err := r.ownerOfOutbox(ctx, db)
 	if err != nil {
@@ -106,7 +108,8 @@ func (r *Relay) explainUnconfigured(owner string) string {
 	return text + "; this outbox " + owner + ", so this relay leaves its events alone"
 }
 
-// measureUnpublished measures the backlog, and returns an error if ids were drawn again that were read before.
+// measureUnpublished measures the backlog, and returns an error if ids were drawn again that were
+// read before.
 func (r *Relay) measureUnpublished(ctx context.Context, db Queryer, head int64) error {
 	w, err := waitWithoutReceipt(ctx, db)
 	if err != nil {

@@ -30,8 +30,8 @@ func newPublisher(settings *config.Settings, log *zap.Logger) (relay.Publisher, 
 	return noop.New(log, missing), nil
 }
 
-// rehomed returns the names of the brokers whose events the configured one gets as well: where NATS is the primary, Redis may have
-// stood in for it before the section redis was removed.
+// rehomed returns the names of the brokers whose events the configured one gets as well: where NATS
+// is the primary, Redis may have stood in for it before the section redis was removed.
 func rehomed(cfg config.Config) []string {
 	if cfg.UsesNATS() && !cfg.UsesRedis() && cfg.Failover.Rehome {
 		return []string{redisstream.Name}

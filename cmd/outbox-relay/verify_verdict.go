@@ -59,15 +59,17 @@ func (v *verified) nextSteps(missing int64) (steps []string) {
 	return steps
 }
 
-// foreignEvents are retained events that only a broker has which is not configured, and what to do about them.
+// foreignEvents are retained events that only a broker has which is not configured, and what to do
+// about them.
 type foreignEvents struct {
 	broker string
 	events int64
 	next   string
 }
 
-// foreignTo returns those of the events that other streams acknowledged which no configured broker has. Those of an older
-// stream of the same broker were stored there, and are purged like any others.
+// foreignTo returns those of the events that other streams acknowledged which no configured broker
+// has. Those of an older stream of the same broker were stored there, and are purged like any
+// others.
 func foreignTo(cfg config.Config, broker string, others []verify.Other) (foreign []foreignEvents) {
 	for _, other := range others {
 		pair := other.Broker == redisstream.Name && cfg.UsesFailover()

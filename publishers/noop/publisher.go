@@ -30,7 +30,8 @@ var (
 // Name is the name of no broker, which receipts of older versions carry.
 const Name = "noop"
 
-// New returns a publisher that logs events, and warns that nothing is published. missing says what to configure.
+// New returns a publisher that logs events, and warns that nothing is published. missing says what
+// to configure.
 func New(log *zap.Logger, missing string) *Publisher {
 	log.Warn("MQ not configured, using noop publisher", zap.String("publisher", "noop"),
 		zap.String("effect", "NOTHING IS PUBLISHED: events are written to this log and wait in Postgres"),
