@@ -209,5 +209,8 @@ func (l *loader) settingsOver(whole *Settings) *Settings {
 		s.takeOver(name, l)
 		s.own[strings.TrimPrefix(name, l.prefix)] = true
 	}
+	// A broker that the whole does not use has its default address here.
+	s.own["mq.nats_url"] = s.own["mq.nats_url"] || l.config.MQ.NATSURL != whole.Config.MQ.NATSURL
+	s.own["redis.host"] = s.own["redis.host"] || l.config.Redis.Host != whole.Config.Redis.Host
 	return s
 }

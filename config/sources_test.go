@@ -61,15 +61,21 @@ func TestASourceTakesOverWhatItDoesNotSet(t *testing.T) {
 
 func TestABrokerThatOnlyASourceConfigures(t *testing.T) {
 	t.Parallel()
-	sources := mustLoad(t, input{yaml: `
+	settings := mustLoad(t, input{yaml: `
 sources:
   - {name: a, postgres: {url: postgres://a/game}}
   - {name: b, postgres: {url: postgres://b/game}, mq: {}}
   - {name: c, postgres: {url: postgres://c/game}, redis: {db: 2}}
-`}).Sources()
+`})
+	sources := settings.Sources()
 	require.Equal(t, "nats://localhost:4222", sources[0].Config.MQ.NATSURL, "what b takes over from the whole holds for a too")
 	require.False(t, sources[0].Config.UsesRedis())
 	require.False(t, sources[2].Config.UsesNATS())
+	require.Equal(t, "sources.a.mq.nats_url is nats://localhost:4222 (default)", sources[0].Show("mq.nats_url"))
+	var printed strings.Builder
+	require.NoError(t, settings.Print(&printed))
+	require.Equal(t, 2, strings.Count(printed.String(), "nats_url: nats://localhost:4222 # default"), printed.String())
+	require.Equal(t, 1, strings.Count(printed.String(), "host: localhost # default"), printed.String())
 	require.Equal(t, "nats://localhost:4222", sources[1].Config.MQ.NATSURL)
 	require.Equal(t, "localhost", sources[2].Config.Redis.Host)
 }
