@@ -96,7 +96,7 @@ func TestTheExampleOfManyDatabases(t *testing.T) {
 	for _, file := range []string{readmeFile, "../README.zh-CN.md"} {
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, text := range strings.Split(string(content), "```yaml\n") {
+		for text := range strings.SplitSeq(string(content), "```yaml\n") {
 			example, _, _ := strings.Cut(text, "```")
 			if !strings.Contains(example, "sources:\n") {
 				continue

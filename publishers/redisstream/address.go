@@ -52,7 +52,7 @@ func (c Config) hostHint() string {
 		return "; several go to redis.addresses"
 	}
 	address := c.Host
-	if u, err := url.Parse(address); err == nil && u.Host != "" && u.Path == "" && u.User == nil { // redis://localhost:6379
+	if u, err := url.Parse(address); err == nil && u.Host != "" && u.Path == "" && u.User == nil { // a URL
 		address = u.Host
 	}
 	if validAddress(address) {
