@@ -114,7 +114,7 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 			t.Run(name+", "+map[bool]string{true: "live", false: "stopped"}[live], func(t *testing.T) {
 				t.Parallel()
 				db, broker := harness.Postgres(t), &memory{}
-				settings := func(c *relay.Config) { c.SweepInterval = 100 * time.Millisecond }
+				settings := func(c *relay.Config) { c.SweepInterval = time.Second }
 				r, stop := runRelay(t, db.URL, broker, settings)
 				writeOld(t, db, broker)
 				if !live {
@@ -131,7 +131,7 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 				_, err := db.Pool.Exec(t.Context(), strings.ReplaceAll(writeNew, "EVENTS", "10"))
 				require.NoError(t, err)
 				requireNew(t, broker, 10)
-				<-time.After(time.Second) // some sweeps, which must find nothing
+				<-time.After(3 * time.Second) // some sweeps, which must find nothing
 				requireSettled(t, db.Pool)
 				require.Zero(t, r.Status().Duplicates, "acknowledged events are published again")
 			})

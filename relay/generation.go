@@ -78,17 +78,17 @@ func (r *reader) mark() mark {
 // to publish.
 func (r *Relay) proveReceipts(ctx context.Context) error {
 	began := time.Now()
-	doubtful, err := doubtReceipts(ctx, r.db, r.table)
+	again, others, err := doubtReceipts(ctx, r.db, r.table)
 	if err != nil {
 		return err
 	}
-	if doubtful {
+	if again {
 		if err := distrustReceipts(ctx, r.db, r.table); err != nil {
 			return err
 		}
 	}
 	all := proof{}
-	for {
+	for again || others {
 		next, err := proveNext(ctx, r.db, r.table, all.last)
 		if err != nil {
 			return err
@@ -112,11 +112,17 @@ type proof struct {
 	events, present int64 // how many events the receipts name, and how many of those are in the table
 }
 
-// doubtReceipts reports whether the ids of receipts of a generation may have been drawn again.
-func doubtReceipts(ctx context.Context, db Queryer, generation int64) (bool, error) {
+// doubtReceipts reports whether the ids of receipts of a generation may have been drawn again, and whether there are
+// receipts of other generations.
+func doubtReceipts(ctx context.Context, db Queryer, generation int64) (again, others bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	return queryOne[bool](ctx, db, doubtReceiptsSQL, generation)
+	rows, err := db.Query(ctx, doubtReceiptsSQL, generation)
+	if err != nil {
+		return false, false, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&again, &others}, func() error { return nil })
+	return again, others, err
 }
 
 func distrustReceipts(ctx context.Context, db Queryer, generation int64) error {
@@ -140,8 +146,8 @@ func proveNext(ctx context.Context, db Queryer, generation, after int64) (p proo
 
 // requireProven ends the session if receipts may cover other events than the acknowledged ones. The next session compares them.
 func (r *reader) requireProven(ctx context.Context) error {
-	doubtful, err := doubtReceipts(ctx, r.db, r.table)
-	if err == nil && doubtful {
+	again, _, err := doubtReceipts(ctx, r.db, r.table)
+	if err == nil && again {
 		err = fmt.Errorf("%w: the sequence of ids was set back, or acknowledged events were removed by hand", errAgain)
 	}
 	return err

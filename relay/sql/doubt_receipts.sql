@@ -1,4 +1,4 @@
--- Whether the ids of receipts of generation $1 may have been drawn again although it is the same: the sequence has gone back behind one of them, or
+-- Whether there are receipts of another generation than $1, and whether the ids of receipts of generation $1 may have been drawn again although it is the same: the sequence has gone back behind one of them, or
 -- the first or last row of one of the last receipts is not the acknowledged one. An id that is drawn again is followed by all ids
 -- after it, so a sequence that has passed the receipts again has passed the last ones too.
 with highest as (
@@ -15,4 +15,5 @@ select coalesce(
     or exists (
         select from edge
         where not exists (select from outbox.events as event where event.id = edge.id and event.event_id = edge.event_id)),
-    false)
+    false),
+    exists (select from outbox.receipts where generation is distinct from $1::bigint)
