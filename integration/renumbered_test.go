@@ -163,3 +163,20 @@ func TestReceiptsOfAnOlderRelay(t *testing.T) {
 		})
 	}
 }
+
+// TestTheAdviceForASequenceThatWentBack is followed after new events have got ids in the middle of a receipt. None of them is lost.
+func TestTheAdviceForASequenceThatWentBack(t *testing.T) {
+	t.Parallel()
+	db, broker := harness.Postgres(t), &memory{}
+	r := startRelay(t, db.URL, broker, func(c *relay.Config) { c.SweepInterval = time.Hour })
+	writeOld(t, db, broker)
+	_, err := db.Pool.Exec(t.Context(), "begin; delete from outbox.events where id between 21 and 60; select setval('outbox.events_id_seq', 20); "+
+		strings.ReplaceAll(writeNew, "EVENTS", "30")+"; commit")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(r.Status().NotReady, "id 100 is in use") }, 60*time.Second, 10*time.Millisecond)
+	_, err = db.Pool.Exec(t.Context(), "select setval('outbox.events_id_seq', 100)")
+	require.NoError(t, err)
+	requireNew(t, broker, 30)
+	requireFlow(t, db, broker)
+	require.Zero(t, r.Status().Duplicates, "nothing is published again")
+}

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	_ "embed" // the statements are files
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,10 +58,13 @@ func (m mark) args(rest []any) []any {
 	return append([]any{m.generation, m.last.id, eventID}, rest...)
 }
 
+// errRenumbered is wrapped, beside [errAgain], by the errors that end a session because ids may have been drawn again.
+var errRenumbered = errors.New("ids of outbox.events may have been drawn again")
+
 // explainChange tells the failure of sql/unchanged.sql from other errors.
 func explainChange(err error) error {
 	if isRefused(err) {
-		return fmt.Errorf("%w: outbox.events was emptied, replaced or rewritten, or its sequence was set back", errAgain)
+		return fmt.Errorf("%w: %w: the table was emptied, replaced or rewritten, or its sequence was set back", errAgain, errRenumbered)
 	}
 	return err
 }

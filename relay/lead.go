@@ -222,7 +222,12 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 		group.Go(func() error { return r.watchLoop(running, at, state) })
 		return r.pipeline(running, until, reading, r.newBell(conn.Conn()), at, state)
 	})
-	return group.Wait()
+	err = group.Wait()
+	if errors.Is(err, errRenumbered) {
+		// The next session may find a sequence that has passed the receipts again.
+		err = errors.Join(err, distrustReceipts(ctx, r.db, r.table))
+	}
+	return err
 }
 
 // reconcile makes Postgres and the stream agree, see [reconciler], and tries until it is done. Meanwhile the session is proved

@@ -85,7 +85,7 @@ func (r *Relay) measure(ctx context.Context) error {
 	case m.epoch != r.byHand.epoch:
 		return askedSince(ctx, r.db, r.byHand.request)
 	case m.drawn < low-1:
-		return fmt.Errorf("%w: the sequence of ids has gone back to %d, behind id %d", errAgain, m.drawn, low-1)
+		return fmt.Errorf("%w: %w: the sequence is at %d, below id %d", errAgain, errRenumbered, m.drawn, low-1)
 	}
 	return nil
 }
