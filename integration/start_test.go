@@ -47,7 +47,8 @@ func TestARelayStartsBeforePostgres(t *testing.T) {
 	server := harness.StartPostgres(t, harness.PostgresOptions{})
 	migrated, empty := server.Database(t), server.EmptyDatabase(t)
 	server.Stop()
-	plain, migrating := newCLI(t, migrated.URL).start(t), newCLI(t, empty.URL).start(t, "--migrate")
+	env, _ := ownStream(t, harness.NATS(t))
+	plain, migrating := newCLI(t, migrated.URL, env...).start(t), newCLI(t, empty.URL, env...).start(t, "--migrate")
 	plain.requireWaits(t, "connection refused")
 	migrating.requireWaits(t, "connection refused")
 	line := plain.await(t, "cannot begin, trying again")
@@ -85,7 +86,8 @@ func TestARelayStartsWhileTheServerIsFull(t *testing.T) {
 	role := fmt.Sprintf("full_%d", time.Now().UnixNano())
 	execute(t, db, fmt.Sprintf("create role %s login password 'hunter2' connection limit 0; select outbox.grant_relay('%s')", role, role))
 	t.Cleanup(func() { execute(t, db, fmt.Sprintf("drop owned by %s; drop role %s", role, role)) })
-	p := newCLI(t, as(t, db.URL, role, "hunter2")).start(t)
+	env, _ := ownStream(t, harness.NATS(t))
+	p := newCLI(t, as(t, db.URL, role, "hunter2"), env...).start(t)
 	p.requireWaits(t, "too many connections")
 	execute(t, db, fmt.Sprintf("alter role %s connection limit -1", role))
 	p.requireLeads(t)
@@ -108,7 +110,8 @@ func TestARelayStartsOnAStandby(t *testing.T) {
 		_, err = conn.Exec(t.Context(), "select from outbox.lease")
 		return err == nil
 	}, cliTimeout, 20*time.Millisecond, "the standby follows")
-	p := newCLI(t, standby).start(t)
+	env, _ := ownStream(t, harness.NATS(t))
+	p := newCLI(t, standby, env...).start(t)
 	p.requireWaits(t, "is a standby")
 	pair.Promote()
 	p.requireLeads(t)
@@ -128,7 +131,8 @@ func TestWhichSourcesEndTheStart(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	c := newCLI(t, "")
+	env, _ := ownStream(t, harness.NATS(t))
+	c := newCLI(t, "", env...)
 	c.env = c.env[1:] // each source has its own
 	requireStartFails(t, c.run(t, "run", "--config", file(absent, withDatabase(t, db.URL, name+"x"))), 1,
 		"none of the 2 sources can be served", "a: cannot connect to Postgres", "b: cannot connect to Postgres", "create the database")
