@@ -11,8 +11,8 @@ import (
 	"github.com/gameoutbox/relay/integration/harness"
 )
 
-// TestTheLogSaysWhoAskedForARetry has an operator retry and discard dead letters, beside a relay that may read their log and one that
-// may not.
+// TestTheLogSaysWhoAskedForARetry has an operator retry and discard dead letters, beside a relay
+// that may read their log and one that may not.
 func TestTheLogSaysWhoAskedForARetry(t *testing.T) {
 	t.Parallel()
 	db, server := migrated(t), harness.NATS(t)

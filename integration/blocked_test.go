@@ -12,7 +12,8 @@ import (
 	"github.com/gameoutbox/relay/integration/harness"
 )
 
-// TestAnEventWhoseSubjectIsNotCapturedIsTold looks at everything that an operator sees: /readyz, status and the log.
+// TestAnEventWhoseSubjectIsNotCapturedIsTold looks at everything that an operator sees: /readyz,
+// status and the log.
 func TestAnEventWhoseSubjectIsNotCapturedIsTold(t *testing.T) {
 	t.Parallel()
 	db, server := migrated(t), harness.NATS(t)

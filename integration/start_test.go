@@ -17,7 +17,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// requireWaits waits until a relay that has started says why it cannot begin, and checks that it lives.
+// requireWaits waits until a relay that has started says why it cannot begin, and checks that it
+// lives.
 func (p *relayProcess) requireWaits(t testing.TB, why string) {
 	t.Helper()
 	var body string
@@ -119,7 +120,8 @@ func TestARelayStartsOnAStandby(t *testing.T) {
 	require.Zero(t, code, p.logged())
 }
 
-// TestWhichSourcesEndTheStart starts a relay of two sources: one cannot be reached yet, and the other needs a person.
+// TestWhichSourcesEndTheStart starts a relay of two sources: one cannot be reached yet, and the
+// other needs a person.
 func TestWhichSourcesEndTheStart(t *testing.T) {
 	t.Parallel()
 	db := harness.Postgres(t)

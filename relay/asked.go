@@ -20,14 +20,15 @@ type request struct {
 	Events   int64
 }
 
-// askedError ends a session because an operator has changed by hand what it keeps in memory. It is an errAgain.
+// askedError ends a session because an operator has changed by hand what it keeps in memory. It is
+// an errAgain.
 type askedError struct{ by []request }
 
 func (e *askedError) Error() string { return "an operator has changed the outbox by hand" }
 func (e *askedError) Unwrap() error { return errAgain }
 
-// readsAgain notes why a session ended whose successor reads the events again: for an operator, who is named as far as
-// the database tells, or for another cause.
+// readsAgain notes why a session ended whose successor reads the events again: for an operator, who
+// is named as far as the database tells, or for another cause.
 func (t *tracker) readsAgain(cause error) {
 	asked, ok := errors.AsType[*askedError](cause)
 	if !ok {
@@ -45,7 +46,8 @@ func (t *tracker) readsAgain(cause error) {
 	}
 }
 
-// unreadable stands for the last line of a log that the role may not read: outbox.grant_relay does not let it.
+// unreadable stands for the last line of a log that the role may not read: outbox.grant_relay does
+// not let it.
 const unreadable = -1
 
 // lastRequest returns the last line of outbox.dead_letter_log, or unreadable.
@@ -57,7 +59,8 @@ func lastRequest(ctx context.Context, db Queryer) (int64, error) {
 	return queryOne[int64](ctx, db, "select coalesce(max(id), 0) from outbox.dead_letter_log")
 }
 
-// askedSince returns the error of a session that has to begin anew because operators did something after a line of the log.
+// askedSince returns the error of a session that has to begin anew because operators did something
+// after a line of the log.
 func askedSince(ctx context.Context, db Queryer, line int64) error {
 	asked := &askedError{}
 	if line == unreadable {

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// blockedCost is what one blocked event may cost a second, at most: where many are blocked, each is tried less often.
+// blockedCost is what one blocked event may cost a second, at most: where many are blocked, each is
+// tried less often.
 const blockedCost = 100 * time.Microsecond
 
-// blocked are the events of lanes whose first event the broker does not take before an operator changes something, such as one with a
-// subject that the stream does not capture. Their example stays the same one for as long as it is blocked.
+// blocked are the events of lanes whose first event the broker does not take before an operator
+// changes something, such as one with a subject that the stream does not capture. Their example
+// stays the same one for as long as it is blocked.
 type blocked struct {
 	events  int
 	of      *lane // the lane of the example; nil for none
@@ -69,8 +71,9 @@ func (l *lanes) hurryBlocked(now time.Time) {
 	heap.Init(&l.byDue)
 }
 
-// wait returns how long a lane waits after a failure: its backoff, or what the broker asked for. One that is blocked is tried every few
-// seconds, so that its events go out soon after the operator's change.
+// wait returns how long a lane waits after a failure: its backoff, or what the broker asked for.
+// One that is blocked is tried every few seconds, so that its events go out soon after the
+// operator's change.
 func (l *lanes) wait(each *lane, cause error) time.Duration {
 	if asked := retryAfter(cause); asked > 0 {
 		return asked

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// starting decides when a start has failed: once no source can be served before a person changes something. A cause that may pass,
-// such as a database that is not up yet, is waited for. After one source has begun the relay stays, for that one's sake.
+// starting decides when a start has failed: once no source can be served before a person changes
+// something. A cause that may pass, such as a database that is not up yet, is waited for. After one
+// source has begun the relay stays, for that one's sake.
 type starting struct {
 	sources []*source
 
@@ -20,7 +21,8 @@ func newStarting(sources []*source) *starting {
 	return &starting{sources: sources, stuck: make([]error, len(sources))}
 }
 
-// tried notes how the last attempt of a source to begin went. It returns an error when the start has failed.
+// tried notes how the last attempt of a source to begin went. It returns an error when the start
+// has failed.
 func (s *starting) tried(source int, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +42,8 @@ func (s *starting) tried(source int, err error) error {
 	return s.failed()
 }
 
-// failed is the failure of a start: that of the only source, or of all of them with the next step for the first.
+// failed is the failure of a start: that of the only source, or of all of them with the next step
+// for the first.
 func (s *starting) failed() error {
 	if len(s.stuck) == 1 {
 		return s.stuck[0]

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// editCommand returns the command that changes a stream. It asks nothing, so it works without a terminal too.
+// editCommand returns the command that changes a stream. It asks nothing, so it works without a
+// terminal too.
 func editCommand(stream, flag string) string {
 	return "nats stream edit " + shell(stream) + " " + flag + " --force"
 }

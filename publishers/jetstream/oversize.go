@@ -12,8 +12,9 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// explainOversize adds its size and the limit to the refusal of each event that the server found too large. A limit that was known would
-// have been found before, so the stream is looked at once more; what it says then holds for later events.
+// explainOversize adds its size and the limit to the refusal of each event that the server found
+// too large. A limit that was known would have been found before, so the stream is looked at once
+// more; what it says then holds for later events.
 func (c *call) explainOversize(ctx context.Context) {
 	if len(c.oversize) == 0 {
 		return
@@ -32,7 +33,8 @@ func (c *call) explainOversize(ctx context.Context) {
 	c.oversize = nil
 }
 
-// withSizes returns the refusal of an event that is too large, with its size, and with the limit if that is known.
+// withSizes returns the refusal of an event that is too large, with its size, and with the limit if
+// that is known.
 func withSizes(refusal error, limit limits, event *relay.Event) error {
 	permanent, ok := errors.AsType[*relay.PermanentError](refusal)
 	if !ok {

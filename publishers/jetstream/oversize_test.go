@@ -12,7 +12,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// TestEveryOversizedEventIsToldItsSizeAndTheLimit lowers the limit after the publisher has looked at the stream.
+// TestEveryOversizedEventIsToldItsSizeAndTheLimit lowers the limit after the publisher has looked
+// at the stream.
 func TestEveryOversizedEventIsToldItsSizeAndTheLimit(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, prepare func(*testing.T, *testServer, Config) Config) {
