@@ -170,12 +170,6 @@ func requireCommands(t *testing.T, url string, added func(int)) {
 	added(2)
 }
 
-func leaseTerm(t *testing.T, db *harness.Database) int64 {
-	l, err := relay.ReadLease(context.WithoutCancel(t.Context()), db.Pool)
-	require.NoError(t, err)
-	return l.Term
-}
-
 // TestASessionHasWhatTheRelayReliesOn sets everything otherwise at once.
 func TestASessionHasWhatTheRelayReliesOn(t *testing.T) {
 	t.Parallel()
