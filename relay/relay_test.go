@@ -84,7 +84,10 @@ func TestTrackerDoesNotTakeALookForAStoredEvent(t *testing.T) {
 	track := newTracker(zap.New(core), newMetrics(nil, "script"), "test", "script")
 	track.enter(StateLeading)
 	track.backlogMeasured(Backlog{Events: 1}, newHeldKeys(nil))
-	last := func() string { return logs.All()[logs.Len()-1].Message }
+	last := func() string {
+		track.lines.flush(time.Minute)
+		return logs.All()[logs.Len()-1].Message
+	}
 
 	track.brokerAnswered(BrokerFailing, errors.New("silence"))
 	track.brokerLooked(BrokerOK, nil)
