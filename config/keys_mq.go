@@ -5,6 +5,10 @@ func (c *Config) natsKeys() []key {
 	keys := []key{
 		{name: "mq.nats_url", field: textValue(&mq.NATSURL), redact: RedactNATS,
 			help: `NATS servers, separated by commas. "" means no NATS, and so does a configuration without any mq key.`},
+		{name: "mq.domain", field: textValue(&mq.Domain),
+			help: "JetStream domain of the stream, where it is not that of the servers in mq.nats_url: the hub's, at a leaf node."},
+		{name: "mq.api_prefix", field: textValue(&mq.APIPrefix),
+			help: "Subject of the JetStream API, where the account imports it. Empty means $JS.API. It cannot be combined with mq.domain."},
 		{name: "mq.stream_name", field: textValue(&mq.StreamName), help: "Stream that stores the events."},
 		{name: "mq.subjects", field: listValue{&mq.Subjects},
 			help: "Subjects that the stream must capture. An event with another subject waits in Postgres."},

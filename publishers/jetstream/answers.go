@@ -10,7 +10,8 @@ import (
 func (b *batch) take(msg *nats.Msg) {
 	place, op, ok := parseBatchReply(msg.Subject, b.prefix)
 	if !ok {
-		return // of an earlier batch
+		b.call.link.late(msg) // of an earlier batch
+		return
 	}
 	a, err := parseAnswer(msg)
 	switch {
@@ -29,7 +30,7 @@ func (b *batch) take(msg *nats.Msg) {
 	case a.Error != nil:
 		b.takeError(place, op, a.Error)
 	default:
-		b.takeEnd(place, a)
+		b.takeEnd(a)
 	}
 }
 
@@ -45,9 +46,10 @@ func (b *batch) takeError(place int, op operation, refusal *apiError) {
 	}
 }
 
-func (b *batch) takeEnd(place int, a answer) {
-	if err := a.elsewhere(b.call.link.target.stream); err != nil {
-		b.wentElsewhere(place, a.Batch != "", err)
+func (b *batch) takeEnd(a answer) {
+	if !a.isFrom(b.call.link.target) {
+		b.call.link.noteOther(a)
+		b.err = errOthers
 		return
 	}
 	if a.Batch == "" {
@@ -56,16 +58,7 @@ func (b *batch) takeEnd(place int, a answer) {
 	}
 	b.ended, b.last = true, a
 	b.acknowledged(int(a.Count))
-}
-
-// wentElsewhere notes that another stream stored an event, or a whole batch that this event ended. What that stream
-// acknowledged does not count. The rest of the call goes singly, so that each answer names its stream.
-func (b *batch) wentElsewhere(place int, whole bool, err error) {
-	b.call.link.singly = true
-	if whole {
-		b.acked, place = 0, 1
-	}
-	b.refuse(place, err, true)
+	b.call.link.others.end(b.prefix, false)
 }
 
 // acknowledged notes that all places up to one are stored, which cannot include a refused one.
@@ -91,6 +84,7 @@ func (b *batch) refuse(place int, cause error, open bool) {
 	b.refusedAt, b.refusal = place, cause
 	if place == 1 {
 		b.ended = true // it was never opened
+		b.call.link.others.end(b.prefix, true)
 		return
 	}
 	if open {
@@ -117,12 +111,13 @@ func (b *batch) takeDenied(denied *deniedError) {
 // A replicated stream skips an event as a duplicate as soon as it knows its id, also while an earlier attempt to store it is in
 // flight and may yet fail, and acknowledges it inside the batch. Nothing is wrong with that once the batch has stored a
 // new event itself, for everything before that is then stored too; the sequence at the end of the batch says so. Without it
-// the acknowledgements are believed only where nothing can be in flight: right after a batch that was proven.
+// the acknowledgements are believed only where nothing can be in flight, right after a batch that was proven, and where no other
+// stream answers: those inside a batch do not tell whose they are.
 func (b *batch) proven() (stored int, duplicates bool) {
 	session := b.call.link.session
 	if b.last.Batch == "" {
 		session.singly = true
-		trusted := time.Since(session.provenAt) < trustFor
+		trusted := time.Since(session.provenAt) < trustFor && !session.others.answer()
 		session.provenAt = time.Time{}
 		if !trusted {
 			return 0, false
@@ -133,5 +128,5 @@ func (b *batch) proven() (stored int, duplicates bool) {
 		return b.acked, b.acked > 0
 	}
 	session.provenAt = time.Now()
-	return b.acked, false
+	return min(b.acked, int(b.last.Count)), false
 }

@@ -25,8 +25,12 @@ const (
 	trustFor = time.Second
 )
 
-// errNotBatched says that a server stored events of a batch one by one: it does not know fast ingest.
-var errNotBatched = errors.New("the server does not know fast ingest")
+var (
+	// errNotBatched says that a server stored events of a batch one by one: it does not know fast ingest.
+	errNotBatched = errors.New("the server does not know fast ingest")
+	// errOthers says that another stream answered a batch, so that it is unknown whose its acknowledgements are.
+	errOthers = errors.New("another stream answered the batch")
+)
 
 // batch sends events by fast ingest. Its places count from 1, as in the protocol.
 type batch struct {
@@ -55,12 +59,24 @@ func (c *call) sendBatch(ctx context.Context, todo []int) error {
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
+	if errors.Is(b.err, errOthers) {
+		return b.err // the refusal may be that of another stream
+	}
 	if b.refusedAt > 0 {
-		if err := c.refused(todo[b.refusedAt-1], b.refusal); err != nil {
+		if err := c.refusedInBatch(ctx, todo[b.refusedAt-1], b.refusal); err != nil {
 			return err
 		}
 	}
 	return b.err
+}
+
+// refusedInBatch notes what a refusal means for an event. One for good is asked for once more, for inside a batch it may be that of
+// another stream.
+func (c *call) refusedInBatch(ctx context.Context, i int, refusal error) error {
+	if isPermanent(judge(refusal).err) {
+		return c.sendKeyed(ctx, []int{i})
+	}
+	return c.refused(i, refusal)
 }
 
 // settle notes the events that are stored. Where all of them are duplicates, they are sent singly once more: then each is

@@ -86,6 +86,9 @@ func (c *call) refused(i int, cause error) error {
 		elsewhere.subject = c.events[i].Subject
 	}
 	v := judge(cause)
+	if isPermanent(v.err) && c.link.others.answer() {
+		v = verdict{err: fmt.Errorf("one of several streams that answer refused the event: %v", cause)} //nolint:errorlint // no dead letter for it
+	}
 	if v.stale {
 		c.link.invalidate()
 	}
@@ -159,10 +162,16 @@ func (c *call) send(ctx context.Context) error {
 // says more. So are all events after a batch whose end is unknown: the answers then say which of them are stored already, and
 // which an attempt before has still in flight.
 func (c *call) round(ctx context.Context, todo []int) error {
-	if !c.link.target.fast || len(todo) == 1 || c.link.singly {
+	if c.link.others.twin {
+		todo = todo[:1]
+	}
+	if !c.link.target.fast || len(todo) == 1 || c.link.singly || c.link.others.answer() {
 		return c.sendKeyed(ctx, todo)
 	}
 	err := c.sendBatch(ctx, todo)
+	if errors.Is(err, errOthers) {
+		return c.sendKeyed(ctx, c.todo())
+	}
 	if !refusesBatches(err) {
 		return err
 	}

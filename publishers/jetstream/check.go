@@ -23,6 +23,7 @@ type limits struct {
 	payload int // headers and payload, of the server
 	event   int // headers and payload, of the stream; 0 means no limit
 	subject int
+	cli     cli
 }
 
 // refusalOf returns why the server would refuse an event for good, or nil, and the event's size on the wire. It finds out
@@ -42,7 +43,7 @@ func (l limits) refusalOf(event *relay.Event) (size int, err error) {
 			"configuration, or publish less", size, l.payload)
 	case l.event > 0 && size > l.event:
 		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the stream takes %d; run: %s; or publish less",
-			size, l.event, editCommand(l.stream, fmt.Sprintf("--max-msg-size=%d", size)))
+			size, l.event, l.cli.edit(l.stream, fmt.Sprintf("--max-msg-size=%d", size)))
 	}
 	return size, badHeader(event)
 }
@@ -111,7 +112,7 @@ func (c *call) checkCoverage(ctx context.Context, uncovered []int) error {
 	stream := c.link.target
 	if subjects := patterns(info.Config.Subjects); subjects.String() != stream.subjects.String() {
 		c.link.invalidate()
-		stream = newTarget(info.Config, stream.fast)
+		stream = c.link.cfg.newTarget(info, stream.fast)
 		c.link.target = stream
 	}
 	for _, i := range uncovered {
@@ -126,7 +127,7 @@ func (c *call) checkCoverage(ctx context.Context, uncovered []int) error {
 func notCaptured(subject string, stream *target) error {
 	all := append(append(patterns{}, stream.subjects...), subject)
 	return fmt.Errorf("%w: stream %q does not capture subject %s; run: %s",
-		relay.ErrMisconfigured, stream.stream, subject, editCommand(stream.stream, subjectsFlag(all)))
+		relay.ErrMisconfigured, stream.stream, subject, stream.cli.edit(stream.stream, subjectsFlag(all)))
 }
 
 // isPermanent tells whether an error makes its event a dead letter.

@@ -5,10 +5,13 @@ import (
 	"strings"
 )
 
-// editCommand returns the command that changes a stream. It asks nothing, so it works without a
-// terminal too.
-func editCommand(stream, flag string) string {
-	return "nats stream edit " + shell(stream) + " " + flag + " --force"
+// cli is how a command of the nats CLI begins that reaches the stream, see [Config.cli].
+type cli string
+
+// edit returns the command that changes a stream. It asks nothing, so it works without a terminal
+// too.
+func (c cli) edit(stream, flag string) string {
+	return string(c) + " stream edit " + shell(stream) + " " + flag + " --force"
 }
 
 // subjectsFlag returns the flag that makes a stream capture subjects.

@@ -14,6 +14,12 @@ type Config struct {
 	// "nats://nats-1:4222,nats://nats-2:4222". The schemes nats, tls, ws and wss are known; without one it is nats. A URL may
 	// hold user:password or a token; it is never printed then. Empty means that there is no NATS.
 	NATSURL string `yaml:"nats_url"`
+	// Domain is the JetStream domain that the stream is in, where it is not that of the servers of NATSURL: a hub, for a relay at
+	// a leaf node. Empty means their own.
+	Domain string `yaml:"domain"`
+	// APIPrefix is the subject of the JetStream API, where the account imports it from another one. Empty means $JS.API. It cannot be
+	// combined with Domain, which is short for $JS.<domain>.API.
+	APIPrefix string `yaml:"api_prefix"`
 	// StreamName is the stream that stores the events.
 	StreamName string `yaml:"stream_name"`
 	// Subjects are the subjects that the stream must capture. An event whose subject the stream does not capture waits in
@@ -110,6 +116,7 @@ func (c Config) Validate() error {
 	var v relay.Fields
 	_, problem := parseServers(c.NATSURL)
 	v.Check(problem == "", "nats_url", "a list of servers in which "+problem, "URLs such as nats://host:4222, separated by commas")
+	c.checkAPI(&v)
 	c.checkStream(&v)
 	v.Check(isTimeout(c.ConnectTimeout), "connect_timeout", c.ConnectTimeout, "100ms to 5m")
 	v.Check(isTimeout(c.PublishTimeout), "publish_timeout", c.PublishTimeout, "100ms to 5m")
@@ -117,6 +124,14 @@ func (c Config) Validate() error {
 	v.Check(validSubject(c.InboxPrefix), "inbox_prefix", quote(c.InboxPrefix), "a subject without wildcards, such as _INBOX")
 	v.Check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls.key_file", quote(c.TLS.KeyFile), "set together with tls.cert_file, or neither")
 	return v.Err()
+}
+
+func (c Config) checkAPI(v *relay.Fields) {
+	v.Check(c.Domain == "" || validSubject(c.Domain) && !strings.Contains(c.Domain, "."), "domain", quote(c.Domain),
+		"the name of a JetStream domain, without whitespace and without . * >")
+	v.Check(c.APIPrefix == "" || validSubject(c.APIPrefix), "api_prefix", quote(c.APIPrefix),
+		"a subject without wildcards and without a dot at its end, such as JS.hub.API")
+	v.Check(c.Domain == "" || c.APIPrefix == "", "api_prefix", quote(c.APIPrefix), "domain or api_prefix; they cannot be combined")
 }
 
 func (c Config) checkStream(v *relay.Fields) {

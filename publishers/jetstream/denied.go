@@ -32,8 +32,8 @@ func (e *deniedError) Unwrap() error { return relay.ErrMisconfigured }
 
 // aboutAPI tells whether the permission is missing for what comes before the first event: the answers of the server and its
 // JetStream API.
-func (e *deniedError) aboutAPI() bool {
-	return e.what == "subscribe" || strings.HasPrefix(e.subject, "$JS.")
+func (e *deniedError) aboutAPI(prefix string) bool {
+	return e.what == "subscribe" || strings.HasPrefix(e.subject, "$JS.") || strings.HasPrefix(e.subject, prefix+".")
 }
 
 // The texts of nats-server, client.go: pubPermissionViolation, subPermissionViolation and replySubjectViolation.

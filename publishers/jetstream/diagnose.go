@@ -75,7 +75,7 @@ func (c *call) explainUnrouted(ctx context.Context, events []int) error {
 		return err
 	}
 	before := c.link.target.state
-	c.link.target = newTarget(info.Config, c.link.target.fast)
+	c.link.target = c.link.cfg.newTarget(info, c.link.target.fast)
 	c.link.target.state = stateOf(info)
 	if !c.link.target.state.Continues(before) {
 		return fmt.Errorf("%w: stream %q was replaced or has lost its end a moment ago", relay.ErrUnavailable, info.Config.Name)

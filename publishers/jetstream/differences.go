@@ -49,8 +49,8 @@ func unlimited(n int64) int64 {
 
 // addCommand returns the command that creates the stream as [Config.stream] does.
 func (c Config) addCommand() string {
-	command := fmt.Sprintf("nats stream add %s %s --storage=%s --replicas=%d --dupe-window=%s --discard=new --allow-fast --defaults",
-		shell(c.StreamName), subjectsFlag(c.Subjects), c.Storage, c.Replicas, short(c.DuplicateWindow))
+	command := fmt.Sprintf("%s stream add %s %s --storage=%s --replicas=%d --dupe-window=%s --discard=new --allow-fast --defaults",
+		c.cli(), shell(c.StreamName), subjectsFlag(c.Subjects), c.Storage, c.Replicas, short(c.DuplicateWindow))
 	if c.MaxAge > 0 {
 		command += " --max-age=" + short(c.MaxAge)
 	}
@@ -85,13 +85,14 @@ type difference struct {
 	want    any
 	change  string // the flag of nats stream edit, or words
 	stream  string
+	cli     cli
 }
 
 // String is one line for an operator.
 func (d difference) String() string {
 	how := d.change
 	if strings.HasPrefix(how, "--") {
-		how = editCommand(d.stream, d.change)
+		how = d.cli.edit(d.stream, d.change)
 	}
 	return fmt.Sprintf("%s: have %v, want %v (%s)", d.setting, d.have, d.want, how)
 }
@@ -100,7 +101,7 @@ func (d difference) String() string {
 func differences(have jsapi.StreamConfig, want Config, fast bool) []difference {
 	var found []difference
 	check := func(ok bool, d difference) {
-		if d.stream = have.Name; !ok {
+		if d.stream, d.cli = have.Name, want.cli(); !ok {
 			found = append(found, d)
 		}
 	}

@@ -19,6 +19,9 @@
 // also when the stream gets a new leader. Nothing waits for the first answer. The client library of this
 // protocol is not used because it loses some of the server's errors.
 //
+// The answers inside a batch do not name their stream. Where another stream answers too, over a leaf node or an import of the account,
+// events are sent singly, and only the answer of the stream that was asked counts: see others.go.
+//
 // Older servers get each event singly, with at most one unacknowledged event of a key, because they may lose events from
 // the middle of what is sent without waiting. Events of different keys, and events without one, do not wait for each other. A
 // Publish of one event is sent singly in both ways.
@@ -48,5 +51,5 @@
 // what mq.inbox_prefix says), and, where the stream is to be created, to publish to $JS.API.STREAM.CREATE.<stream>
 // and $JS.API.STREAM.NAMES. To read the stream back it needs to publish to $JS.API.CONSUMER.CREATE.<stream>.>,
 // $JS.API.CONSUMER.MSG.NEXT.<stream>.> and $JS.API.CONSUMER.DELETE.<stream>.>, or to $JS.API.STREAM.MSG.GET.<stream>, which is slower.
-// Where one is missing, the error names it.
+// With mq.domain these begin with $JS.<domain>.API, with mq.api_prefix with that prefix. Where one is missing, the error names it.
 package jetstream

@@ -58,7 +58,7 @@ func newGetter(l *link, state jsapi.StreamState) *getter {
 		window = max(1, min(window, getBytes/average))
 	}
 	return &getter{
-		link: l, subject: "$JS.API.STREAM.MSG.GET." + l.cfg.StreamName, window: window,
+		link: l, subject: l.cfg.apiPrefix() + ".STREAM.MSG.GET." + l.cfg.StreamName, window: window,
 		inbox: l.nc.NewInbox(), answers: make(chan *nats.Msg, getWindow),
 	}
 }

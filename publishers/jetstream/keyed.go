@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -25,7 +26,9 @@ type keyed struct {
 	ready    []int // places that may be sent
 	sent     int   // of ready
 	flying   []bool
+	others   map[int]first // places whose first answer was not that of the stream, or may not have been
 	inFlight int
+	refusals bool  // an event was refused
 	bytes    int   // in flight
 	unrouted []int // events that nobody took
 	stop     error
@@ -39,14 +42,25 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 		call: c, todo: todo, progress: time.Now(),
 		next: make([]int, len(todo)), ready: make([]int, 0, len(todo)), flying: make([]bool, len(todo)),
 		prefix: c.link.inbox + "." + strconv.FormatUint(c.link.calls, 10) + ".",
-		plain:  `{"stream":` + strconv.Quote(c.link.target.stream) + `,"seq":`,
+		plain:  c.link.target.stored(),
 	}
 	k.chain()
 	k.run(ctx)
+	if k.inFlight == 0 {
+		c.link.others.end(k.prefix, k.refusals || len(k.unrouted) > 0)
+	}
 	if k.stop == nil && len(k.unrouted) > 0 {
 		return &unroutedError{events: k.unrouted}
 	}
 	return k.stop
+}
+
+// first is an answer to an event that another may follow: a refusal, an error that says that another stream stored it, or, of two
+// streams that cannot be told apart, that it is stored.
+type first struct {
+	err     error
+	refusal bool
+	outcome relay.Outcome
 }
 
 // chain links the events of each key.
@@ -102,6 +116,7 @@ func (k *keyed) sendNext() {
 
 // fail notes what an error means for an event, and for the rest.
 func (k *keyed) fail(place int, err error) {
+	k.refusals = true
 	if stop := k.call.refused(k.todo[place], err); stop != nil && k.stop == nil {
 		k.stop = stop
 	}
@@ -119,7 +134,16 @@ func (k *keyed) takeWaiting() {
 
 // wait returns false when nothing more can come.
 func (k *keyed) wait(ctx context.Context) bool {
+	var patience <-chan time.Time
+	if len(k.others) > 0 && !k.call.link.others.answer() {
+		timer := time.NewTimer(secondWait)
+		defer timer.Stop()
+		patience = timer.C
+	}
 	select {
+	case <-patience:
+		k.takeFirst()
+		return true
 	case msg := <-k.call.link.replies:
 		k.take(msg)
 		return true
@@ -135,6 +159,10 @@ func (k *keyed) wait(ctx context.Context) bool {
 		if time.Since(k.progress) < timeout {
 			return true
 		}
+		if len(k.others) > 0 {
+			k.takeFirst()
+			return true
+		}
 		if k.stop == nil {
 			k.stop = fmt.Errorf("%w of %d events within %s", errNoAck, k.inFlight, timeout)
 		}
@@ -145,41 +173,124 @@ func (k *keyed) wait(ctx context.Context) bool {
 func (k *keyed) take(msg *nats.Msg) {
 	place, ok := k.place(msg.Subject)
 	if !ok {
-		return // of an earlier call
+		k.call.link.late(msg) // of an earlier call
+		return
 	}
-	k.landed(place)
+	if !k.flying[place] {
+		k.takeSecond(place, msg)
+		return
+	}
 	if seq, ok := plainAnswer(msg.Data, k.plain); ok {
-		k.stored(place, relay.Outcome{Sequence: seq})
+		k.accept(place, relay.Outcome{Sequence: seq})
 		return
 	}
 	a, err := parseAnswer(msg)
 	switch {
 	case err != nil:
+		k.landed(place)
 		k.fail(place, err)
 	case a.unrouted:
+		k.landed(place)
 		k.unrouted = append(k.unrouted, k.todo[place]) // others may have a way
 	case a.Error != nil:
-		k.fail(place, a.Error)
-	case a.elsewhere(k.call.link.target.stream) != nil:
-		k.fail(place, a.elsewhere(k.call.link.target.stream))
+		k.refused(place, a.Error)
+	case !a.isFrom(k.call.link.target):
+		k.storedElsewhere(place, a)
 	case a.Seq == 0:
+		k.landed(place)
 		k.fail(place, errInFlight)
 	default:
-		k.stored(place, relay.Outcome{Duplicate: a.Duplicate, Sequence: a.Seq})
+		k.accept(place, relay.Outcome{Duplicate: a.Duplicate, Sequence: a.Seq})
 	}
 }
 
-// place reads the reply subject of an answer. ok is false where no answer is awaited.
+// refused takes a refusal. While other streams answer it counts once a second answer has come, or none comes in time; so does one for good
+// at any time.
+func (k *keyed) refused(place int, refusal error) {
+	before, answered := k.others[place]
+	if !answered && (k.call.link.others.answer() || isPermanent(judge(refusal).err)) {
+		k.keepFirst(place, first{err: refusal, refusal: true})
+		return
+	}
+	if answered && before.refusal && isPermanent(judge(refusal).err) {
+		refusal = before.err
+	}
+	k.landed(place)
+	k.fail(place, refusal)
+}
+
+// storedElsewhere takes the answer of another stream. A refusal that came before it is that of the stream that was asked.
+func (k *keyed) storedElsewhere(place int, a answer) {
+	k.call.link.noteOther(a)
+	if before, answered := k.others[place]; answered && before.refusal {
+		k.landed(place)
+		k.fail(place, before.err)
+		return
+	}
+	elsewhere := a.elsewhere(k.call.link.target)
+	if subject := k.call.events[k.todo[place]].Subject; k.call.link.diverted.knows(subject, time.Now()) {
+		k.landed(place) // the stream that was asked has not answered before either
+		k.fail(place, elsewhere)
+		return
+	}
+	k.keepFirst(place, first{err: elsewhere})
+}
+
+func (k *keyed) keepFirst(place int, answer first) {
+	if k.others == nil {
+		k.others = make(map[int]first)
+	}
+	k.others[place] = answer
+}
+
+// takeFirst makes do with the first answers where a second has not come in time.
+func (k *keyed) takeFirst() {
+	for place, answer := range k.others {
+		k.landed(place)
+		if errors.As(answer.err, new(*elsewhereError)) {
+			k.call.link.diverted.note(k.call.events[k.todo[place]].Subject, time.Now())
+		}
+		if answer.err != nil {
+			k.fail(place, answer.err)
+			continue
+		}
+		k.call.link.others.twin = false
+		k.stored(place, answer.outcome)
+	}
+}
+
+// accept takes the acknowledgement of the stream that was asked, or of another that looks like it.
+func (k *keyed) accept(place int, outcome relay.Outcome) {
+	if !k.call.link.others.twin {
+		k.landed(place)
+		k.stored(place, outcome)
+		return
+	}
+	if before, answered := k.others[place]; answered && before.outcome.Sequence > 0 {
+		k.landed(place)
+		k.fail(place, k.call.link.target.twinError())
+		return
+	}
+	k.keepFirst(place, first{outcome: outcome})
+}
+
+// takeSecond takes an answer to an event that had one before.
+func (k *keyed) takeSecond(place int, msg *nats.Msg) {
+	k.call.link.second(msg, !k.call.outcomes[k.todo[place]].Stored)
+}
+
+// place reads the reply subject of an answer. ok is false for one to an event of another call.
 func (k *keyed) place(subject string) (place int, ok bool) {
 	if len(subject) <= len(k.prefix) || subject[:len(k.prefix)] != k.prefix {
 		return 0, false
 	}
 	place, err := strconv.Atoi(subject[len(k.prefix):])
-	return place, err == nil && place >= 0 && place < len(k.todo) && k.flying[place]
+	return place, err == nil && place >= 0 && place < len(k.todo)
 }
 
 func (k *keyed) landed(place int) {
 	k.flying[place] = false
+	delete(k.others, place)
 	k.inFlight--
 	k.bytes -= k.call.sizes[k.todo[place]]
 	k.progress = time.Now()

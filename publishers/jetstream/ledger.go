@@ -23,7 +23,7 @@ func (p *Publisher) Inspect(ctx context.Context) (relay.StreamState, error) {
 	if err != nil {
 		return relay.StreamState{}, err
 	}
-	if fresh := newTarget(info.Config, l.target.fast); fresh.maxEvent != l.target.maxEvent {
+	if fresh := l.cfg.newTarget(info, l.target.fast); fresh.maxEvent != l.target.maxEvent {
 		l.invalidate() // what was refused for its size may be taken now, and the other way round
 	}
 	return stateOf(info), nil

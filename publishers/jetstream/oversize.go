@@ -23,7 +23,7 @@ func (c *call) explainOversize(ctx context.Context) {
 		c.measured = true
 		if info, err := c.link.lookAt(ctx); err == nil {
 			c.link.invalidate()
-			c.link.target = newTarget(info.Config, c.link.target.fast)
+			c.link.target = c.link.cfg.newTarget(info, c.link.target.fast)
 		}
 	}
 	limit := c.limits()
@@ -51,6 +51,7 @@ func withSizes(refusal error, limit limits, event *relay.Event) error {
 func (c *call) limits() limits {
 	return limits{
 		stream:  c.link.target.stream,
+		cli:     c.link.target.cli,
 		payload: int(c.link.nc.MaxPayload()),
 		event:   c.link.target.maxEvent,
 		subject: maxControlLine - maxReply - len(c.link.inbox),
@@ -104,7 +105,7 @@ func (s *sizes) warn(log *zap.Logger, event *relay.Event, size int, limit limits
 // raise says how the limit is raised.
 func (l limits) raise() string {
 	if l.most() == l.event {
-		return "run: " + editCommand(l.stream, "--max-msg-size="+strconv.Itoa(roomyPayload))
+		return "run: " + l.cli.edit(l.stream, "--max-msg-size="+strconv.Itoa(roomyPayload))
 	}
 	return "raise max_payload in the server's configuration"
 }

@@ -16,6 +16,7 @@ type answer struct {
 	Type      string    `json:"type"`      // "ack", "gap" or "err" inside a batch; empty for an acknowledgement that ends it
 	Seq       uint64    `json:"seq"`       // inside a batch a place in it, otherwise a place in the stream
 	Stream    string    `json:"stream"`    // which stream stored the event
+	Domain    string    `json:"domain"`    // in which JetStream domain that stream is
 	Duplicate bool      `json:"duplicate"` // the stream had it already
 	Batch     string    `json:"batch"`     // which batch ends
 	Count     uint64    `json:"count"`     // how many events of it are stored, from its beginning
@@ -42,28 +43,26 @@ func parseAnswer(msg *nats.Msg) (answer, error) {
 	return a, nil
 }
 
-// elsewhere returns an error for an event that another stream stored than the configured one.
-func (a answer) elsewhere(stream string) error {
-	if a.Stream == stream {
-		return nil
-	}
-	return &elsewhereError{got: a.Stream, want: stream}
+// elsewhere returns an error for an event that another stream stored and the one that was asked did not answer.
+func (a answer) elsewhere(t *target) error {
+	return &elsewhereError{got: a.name(), want: t.name()}
 }
 
-// elsewhereError says that another stream stored an event. The configured one captures its subject, and two streams of an account
-// never capture the same: so the event was sent on under another subject, or to another account.
+// elsewhereError says that another stream stored an event. The configured one captures its subject and did not answer: so the event was
+// sent on under another subject, or to another account or domain.
 type elsewhereError struct{ subject, got, want string }
 
 func (e *elsewhereError) Error() string {
 	return fmt.Sprintf("stream %q stored the event with subject %s, which stream %q captures; remove the mapping, import or "+
-		"export of the NATS account that takes the subject there", e.got, e.subject, e.want)
+		"export of the NATS account that takes the subject there, or set mq.domain, mq.api_prefix or mq.stream_name to the stream that is meant",
+		e.got, e.subject, e.want)
 }
 
 // Unwrap makes it a matter of configuration.
 func (e *elsewhereError) Unwrap() error { return relay.ErrMisconfigured }
 
 // plainAnswer reads the answer that nearly every single event gets, {"stream":"game-events","seq":22}, without the cost of a
-// general parser. prefix is its text up to the number.
+// general parser. prefix is its text up to the number, see [target.stored].
 func plainAnswer(data []byte, prefix string) (seq uint64, ok bool) {
 	rest, ok := strings.CutPrefix(string(data), prefix)
 	if !ok || !strings.HasSuffix(rest, "}") {

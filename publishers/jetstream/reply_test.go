@@ -11,7 +11,7 @@ func TestParseAnswer(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]answer{
 		`{"stream":"S","seq":22}`:                                            {Stream: "S", Seq: 22},
-		`{"stream":"S","domain":"hub","seq":22,"duplicate": true}`:           {Stream: "S", Seq: 22, Duplicate: true},
+		`{"stream":"S","domain":"hub","seq":22,"duplicate": true}`:           {Stream: "S", Domain: "hub", Seq: 22, Duplicate: true},
 		`{"stream":"S","seq":9,"batch":"b","count":5}`:                       {Stream: "S", Seq: 9, Batch: "b", Count: 5},
 		`{"type":"ack","seq":500,"msgs":500}`:                                {Type: "ack", Seq: 500},
 		`{"type":"gap","last_seq":4,"seq":6}`:                                {Type: "gap", Seq: 6},

@@ -159,7 +159,7 @@ func newPull(l *link, info *jsapi.ConsumerInfo, scan relay.Scan) *pull {
 	}
 	return &pull{
 		link: l, size: size, inbox: l.nc.NewInbox(),
-		subject: "$JS.API.CONSUMER.MSG.NEXT." + info.Stream + "." + info.Name,
+		subject: l.cfg.apiPrefix() + ".CONSUMER.MSG.NEXT." + info.Stream + "." + info.Name,
 		// Room for what was asked for and the server's word after it. What finds no room would be dropped.
 		messages: make(chan *nats.Msg, size+16),
 	}

@@ -70,6 +70,12 @@ func freePort(t testing.TB) int {
 // startServer starts a server. config is text of a nats-server configuration file, without port and store.
 func startServer(t testing.TB, config string) *testServer {
 	t.Helper()
+	return startDomain(t, "", config)
+}
+
+// startDomain starts a server whose JetStream is a domain of its own; empty for none.
+func startDomain(t testing.TB, domain, config string) *testServer {
+	t.Helper()
 	s := &testServer{t: t}
 	file := t.TempDir() + "/nats.conf"
 	text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\njetstream { store_dir: %q }\n%s\n", freePort(t), t.TempDir(), config)
@@ -77,7 +83,7 @@ func startServer(t testing.TB, config string) *testServer {
 	options, err := server.ProcessConfigFile(file)
 	require.NoError(t, err)
 	s.options = *options
-	s.options.NoSigs, s.options.NoLog = true, true
+	s.options.NoSigs, s.options.NoLog, s.options.JetStreamDomain = true, true, domain
 	s.start()
 	t.Cleanup(s.stop)
 	return s

@@ -39,6 +39,7 @@ type session struct {
 	provenAt time.Time // when a batch was last acknowledged beyond doubt
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
+	others   others
 	seen     relay.StreamState // the stream when it was looked at for the last silence
 	// ticker lets a Publish that waits look at the clock. A timer for each Publish would wake a thread for each.
 	ticker *time.Ticker
@@ -91,7 +92,7 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	s.inbox = s.nc.NewInbox()
 	if _, err = s.nc.ChanSubscribe(s.inbox+".>", s.replies); err == nil {
-		s.api, err = jsapi.New(s.nc)
+		s.api, err = s.cfg.api(s.nc)
 	}
 	if err != nil {
 		s.nc.Close()
@@ -173,7 +174,7 @@ func (s *session) heard(err error) {
 	switch {
 	case !ok:
 		s.offline(err)
-	case denied.aboutAPI():
+	case denied.aboutAPI(s.cfg.apiPrefix()):
 		s.refused(denied)
 	default:
 		select {

@@ -56,7 +56,7 @@ func (s *session) adopt(down <-chan struct{}, info *jsapi.StreamInfo) (*link, er
 	default:
 	}
 	fast := info.Config.AllowBatchPublish && knowsFastIngest(s.nc.ConnectedServerVersion()) && !s.notFast
-	s.target = newTarget(info.Config, fast)
+	s.target = s.cfg.newTarget(info, fast)
 	s.target.state = stateOf(info)
 	s.announce(info)
 	return &link{session: s, target: s.target, down: down}, nil
@@ -189,8 +189,8 @@ func (s *session) overlap(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: stream %q cannot be created: its subjects %s belong to stream %s already; set mq.stream_name to that "+
-		"stream, or mq.subjects to other subjects, or remove them from that stream with nats stream edit NAME --subjects=... --force",
-		relay.ErrMisconfigured, s.cfg.StreamName, patterns(s.cfg.Subjects), strings.Join(owners, " and "))
+		"stream, or mq.subjects to other subjects, or remove them from that stream with %s stream edit NAME --subjects=... --force",
+		relay.ErrMisconfigured, s.cfg.StreamName, patterns(s.cfg.Subjects), strings.Join(owners, " and "), s.cfg.cli())
 }
 
 // explainAPI says why the stream could not be looked at or created.
@@ -204,8 +204,8 @@ func (s *session) explainAPI(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: NATS at %s is up, but its JetStream does not answer: %w; is it enabled (nats-server -js)?",
-			relay.ErrUnavailable, s.where, err)
+		return fmt.Errorf("%w: NATS at %s is up, but %s does not answer: %w; %s",
+			relay.ErrUnavailable, s.where, s.cfg.apiName(), err, s.cfg.apiAdvice())
 	case code != 0:
 		return s.explainRefusal(err, code)
 	}

@@ -12,21 +12,34 @@ import (
 // target is what the publisher needs to know of the stream.
 type target struct {
 	stream   string
+	domain   string // the JetStream domain, as the server names it; empty for none
 	subjects patterns
 	maxEvent int  // bytes of an event with its headers; 0 means no limit of the stream's own
 	fast     bool // events go by fast ingest
+	cli      cli
 
 	state   relay.StreamState // when the stream was looked at
 	checked bool              // the state was compared with what the relay knows; only Publish uses it
 }
 
-func newTarget(cfg jsapi.StreamConfig, fast bool) *target {
+func (c Config) newTarget(info *jsapi.StreamInfo, fast bool) *target {
+	cfg := info.Config
 	return &target{
+		cli:      c.cli(),
 		stream:   cfg.Name,
+		domain:   info.Domain,
 		subjects: cfg.Subjects,
 		maxEvent: max(0, int(cfg.MaxMsgSize)), // servers say -1 for no limit
 		fast:     fast,
 	}
+}
+
+// stored returns how the answer begins that the stream gives to a stored event, up to the sequence.
+func (t *target) stored() string {
+	if t.domain == "" {
+		return `{"stream":` + quote(t.stream) + `,"seq":`
+	}
+	return `{"stream":` + quote(t.stream) + `,"domain":` + quote(t.domain) + `,"seq":`
 }
 
 // mode names the way in which events are sent, for the log.
