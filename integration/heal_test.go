@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/outbox"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -175,6 +176,139 @@ func TestWhatStreamsRemoveByThemselvesIsNoLoss(t *testing.T) {
 			require.EqualValues(t, 11, info.State.LastSeq, "nothing is sent again")
 		})
 	}
+}
+
+// TestAFewLargeEventsExceedALimit has a stream drop its oldest events that they do not fill to nine tenths.
+func TestAFewLargeEventsExceedALimit(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	s := newStream(t, harness.NATS(t), "large")
+	s.window = shortWindow
+	stream := s.create(t, func(c *natsjs.StreamConfig) { c.MaxBytes = 1_000_000 })
+	_, stop := runRelay(t, db.URL, s.publisher(t), nil)
+	for range 6 {
+		require.NoError(t, outbox.Publish(t.Context(), db.Pool, outbox.Raw{Subject: s.subject + ".x", Payload: make([]byte, 290_000)}))
+	}
+	requireSettled(t, db.Pool)
+	require.Equal(t, 3, s.count())
+	<-time.After(2 * shortWindow) // a purge by hand would be healed now
+	stop()
+
+	r := startRelay(t, db.URL, s.publisher(t), nil)
+	publishOne(t, db, s.subject+".after")
+	requireSettled(t, db.Pool)
+	require.Nil(t, r.Status().Loss)
+	requireLast(t, stream, 7)
+	c := newCLI(t, db.URL, "OUTBOX_MQ_NATS_URL="+s.url, "OUTBOX_MQ_STREAM_NAME="+s.name, "OUTBOX_MQ_SUBJECTS="+s.subject+".>")
+	got := c.run(t, "verify")
+	require.Zero(t, got.code, got.err)
+	require.Regexp(t, "expired +3: max_bytes is 1000000", got.out)
+}
+
+// TestALimitThatWasLiftedIsNoLoss lifts a limit that has removed events: with the limits of now only a person could have done that.
+func TestALimitThatWasLiftedIsNoLoss(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ limit, lift func(*natsjs.StreamConfig) }{
+		"discard": {
+			func(c *natsjs.StreamConfig) { c.MaxMsgs = 3 },
+			func(c *natsjs.StreamConfig) { c.Discard, c.MaxMsgs = natsjs.DiscardNew, 1000 },
+		},
+		"max_msgs":  {func(c *natsjs.StreamConfig) { c.MaxMsgs = 3 }, func(c *natsjs.StreamConfig) { c.MaxMsgs = -1 }},
+		"max_bytes": {func(c *natsjs.StreamConfig) { c.MaxBytes = 1000 }, func(c *natsjs.StreamConfig) { c.MaxBytes = -1 }},
+		"max_age":   {func(c *natsjs.StreamConfig) { c.MaxAge = 2 * time.Second }, func(c *natsjs.StreamConfig) { c.MaxAge = 0 }},
+		"max_msgs_per_subject": {
+			func(c *natsjs.StreamConfig) { c.MaxMsgsPerSubject = 1 },
+			func(c *natsjs.StreamConfig) { c.MaxMsgsPerSubject = -1 },
+		},
+	} {
+		for when, relayIsDown := range map[string]bool{"while the relay runs": false, "while it is down": true} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				db := harness.Postgres(t)
+				s := newStream(t, harness.NATS(t), strings.ReplaceAll("lifted-"+name+"-"+when, " ", "-"))
+				s.window = shortWindow
+				stream := s.create(t, c.limit)
+				_, stop := runRelay(t, db.URL, s.publisher(t), nil)
+				for range 10 {
+					publishOne(t, db, s.subject+".x")
+				}
+				requireSettled(t, db.Pool)
+				require.Eventually(t, func() bool { return s.count() < 10 }, 20*time.Second, 50*time.Millisecond)
+				if relayIsDown {
+					stop()
+				}
+				cfg := stream.CachedInfo().Config
+				c.lift(&cfg)
+				_, err := s.admin(t).UpdateStream(t.Context(), cfg)
+				require.NoError(t, err)
+				<-time.After(2 * shortWindow) // a purge by hand would be healed now
+				if !relayIsDown {
+					stop()
+				}
+
+				r := startRelay(t, db.URL, s.publisher(t), nil)
+				publishOne(t, db, s.subject+".after")
+				requireSettled(t, db.Pool)
+				requireLast(t, stream, 11)
+				if loss := r.Status().Loss; loss != nil {
+					require.True(t, loss.Doubtful)
+					require.Contains(t, loss.Cause, "limits were changed")
+				}
+			})
+		}
+	}
+}
+
+// TestAPurgeByHandIsProven has relays tell a purge from what a limit has removed: one that was not reached, and one that was before.
+func TestAPurgeByHandIsProven(t *testing.T) {
+	t.Parallel()
+	for name, relayIsDown := range map[string]bool{"while the relay runs": false, "while it is down": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := harness.Postgres(t)
+			s := newStream(t, harness.NATS(t), strings.ReplaceAll("unreached-"+name, " ", "-"))
+			s.window = shortWindow
+			stream := s.create(t, func(c *natsjs.StreamConfig) { c.MaxMsgs = 1000 })
+			r, stop := runRelay(t, db.URL, s.publisher(t), nil)
+			for range 5 {
+				publishOne(t, db, s.subject+".x")
+			}
+			requireSettled(t, db.Pool)
+			if relayIsDown {
+				stop()
+			}
+			require.NoError(t, stream.Purge(t.Context()))
+			if relayIsDown {
+				<-time.After(2 * shortWindow) // the stream forgets what was purged
+				r = startRelay(t, db.URL, s.publisher(t), nil)
+			}
+			require.Eventually(t, func() bool { return s.count() == 5 }, time.Minute, 50*time.Millisecond)
+			requireSettled(t, db.Pool)
+			require.Contains(t, r.Status().Loss.Cause, "purged by hand")
+			require.False(t, r.Status().Loss.Doubtful)
+			if !relayIsDown {
+				stop()
+			}
+		})
+	}
+}
+
+// create creates the stream with limits that its publisher would not give it.
+func (s stream) create(t *testing.T, change func(*natsjs.StreamConfig)) natsjs.Stream {
+	t.Helper()
+	cfg := natsjs.StreamConfig{Name: s.name, Subjects: []string{s.subject + ".>"}, Duplicates: s.window, AllowBatchPublish: true}
+	change(&cfg)
+	created, err := s.admin(t).CreateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	return created
+}
+
+// requireLast requires that a stream ends at a sequence: nothing was sent again.
+func requireLast(t *testing.T, stream natsjs.Stream, last uint64) {
+	t.Helper()
+	info, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, last, info.State.LastSeq, "something is sent again")
 }
 
 // TestAStandbyIsPromotedThatHasLostItsTail lets it hand out again the ids of events that were published.

@@ -352,6 +352,39 @@ func TestVerifyDoesNotExcuseAPurgeByHand(t *testing.T) {
 	require.EqualValues(t, 50, report.Missing)
 }
 
+// TestVerifyDoubtsWhatALiftedLimitMayHaveRemoved leaves it to a person whether it is sent again.
+func TestVerifyDoubtsWhatALiftedLimitMayHaveRemoved(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, forgetful)
+	s, err := b.js.Stream(t.Context(), b.stream.name)
+	require.NoError(t, err)
+	cfg := s.CachedInfo().Config
+	cfg.Discard, cfg.MaxMsgs = natsjs.DiscardOld, 30
+	_, err = b.js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	b.relay(t, nil)
+	b.write(t, 100)
+	report, _ := b.verify(t, selection.Selection{})
+	require.Zero(t, report.Missing)
+	require.EqualValues(t, 70, report.Expired)
+
+	cfg.Discard = natsjs.DiscardNew
+	_, err = b.js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	report, findings := b.verify(t, selection.Selection{})
+	require.EqualValues(t, 70, report.Missing)
+	require.EqualValues(t, 70, report.Doubtful)
+	require.Contains(t, findings[0].Detail, "a limit that the stream has had")
+	requireStartFails(t, b.cli(t).run(t, "verify"), 1, "70 missing", "ask the consumers for 70", "only 0 more events are sure to fit")
+
+	cfg.MaxMsgs = -1
+	_, err = b.js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	got := b.cli(t).run(t, "verify", "--repair", "--json")
+	require.Contains(t, got.out, `"stored":70`, got.err)
+	require.Equal(t, 100, b.stream.count())
+}
+
 func TestVerifyOfAnotherIncarnationLooksForTheEventsAlone(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil)

@@ -156,8 +156,11 @@
 //	                                  an earlier relay published them without settling
 //	ends before it, or is another     has lost events. Their receipts are void, so that they are events to publish
 //	                                  again; what of them is in the stream after all gets its receipt anew
-//	begins behind receipts, and no    was purged by hand: the same, once the stream has forgotten their ids, for
-//	limit of its own explains that    within its duplicate window it would drop them
+//	begins after receipts, and no     was purged by hand: the same, once the stream has forgotten their ids, for
+//	limit of its own can have         within its duplicate window it would drop them
+//	removed that (see kept)
+//	begins after receipts, and a      may have removed them after they were delivered: they are left to a person
+//	limit can have removed that
 //
 // The publisher watches the stream from then on: once it does not go on from where it was, nothing is published
 // ([ErrRewound]), and the session begins anew with this comparison.

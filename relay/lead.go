@@ -230,6 +230,13 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	return err
 }
 
+func (r *Relay) reconciler(ledger Ledger) reconciler {
+	return reconciler{
+		ledger: ledger, broker: r.active.Name(), heal: r.cfg.Heal, track: r.track,
+		db: r.db, table: r.table, prepare: r.rehome,
+	}
+}
+
 // reconcile makes Postgres and the stream agree, see [reconciler], and tries until it is done. Meanwhile the session is proved
 // alive.
 func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
@@ -237,10 +244,7 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 	if !ok {
 		return place{broker: r.active.Name()}, StreamState{}, r.rehome(ctx)
 	}
-	work := reconciler{
-		ledger: ledger, broker: r.active.Name(), heal: r.cfg.Heal, track: r.track,
-		db: r.db, table: r.table, prepare: r.rehome,
-	}
+	work := r.reconciler(ledger)
 	retry := r.cfg.newBackoff(brokerPauseMax)
 	for {
 		at, state, err := work.run(ctx)

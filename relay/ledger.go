@@ -58,9 +58,14 @@ type StreamState struct {
 	// First and Last are the sequences of the first and the last event that it holds. After everything was removed, First is
 	// Last + 1. An empty stream that never held anything has 1 and 0.
 	First, Last uint64
-	// Expires says why the stream itself may have removed what lay before First, in words for an operator: a limit that is
-	// reached, consumption. It is empty if only a person can have done that.
+	// Expires says by which settings, other than MaxAge, the stream removes events by itself, in words for an operator: a limit,
+	// consumption. It is empty if there are none.
 	Expires string
+	// KeepsUntil is the sequence up to which the stream removes nothing by these settings: they are not reached before. It is 0 for a
+	// stream that may remove events at any moment, and math.MaxInt64 for one that never does.
+	KeepsUntil uint64
+	// Room is how many more events the stream takes in any case before it is full; math.MaxInt64 if it has no limit.
+	Room uint64
 	// Anywhere says that what Expires tells of removes events from any place of the stream, not only from its beginning.
 	Anywhere bool
 	// MaxAge is after how long the stream drops an event; 0 means never.

@@ -126,7 +126,11 @@ func (r *Relay) watchLoop(ctx context.Context, at place, accepted StreamState) e
 		}
 		accepted = state
 		settled = r.advance(ctx, at, state.Last, settled)
-		lost, gone := purgedByHand(at, state)
+		keptFrom, err := r.reconciler(ledger).look(ctx, at, state)
+		if err != nil {
+			continue // it is read again
+		}
+		lost, gone := purgedByHand(at, state, keptFrom)
 		if !gone || r.cfg.Heal == HealOff {
 			continue
 		}

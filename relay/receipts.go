@@ -198,8 +198,9 @@ func purgePositions(ctx context.Context, db Queryer, after int64, limit int) (la
 // loss says which part of a stream is gone. Receipts for it are void.
 type loss struct {
 	place  place
-	after  uint64 // what lay behind this sequence is gone
-	before uint64 // what lay before this sequence is gone
+	after  uint64 // what lay after this sequence is gone
+	from   uint64 // what lay from this sequence on
+	before uint64 // up to before this one is gone
 	// Receipts that are younger than minAge are left alone, and so are, if it is not 0, those that are older than maxAge.
 	minAge, maxAge time.Duration
 }
@@ -216,7 +217,7 @@ func voidReceipts(ctx context.Context, db Queryer, l loss) (v voided, err error)
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
 	rows, err := db.Query(ctx, unreceiptSQL, l.place.broker, l.place.stream, l.place.incarnation,
-		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge)
+		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge, int64(l.from))
 	if err != nil {
 		return v, err
 	}
@@ -229,7 +230,7 @@ func countLost(ctx context.Context, db Queryer, l loss) (events int64, err error
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
 	return queryOne[int64](ctx, db, countLostSQL, l.place.broker, l.place.stream, l.place.incarnation,
-		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge)
+		int64(min(l.after, math.MaxInt64)), int64(l.before), l.minAge, l.maxAge, int64(l.from))
 }
 
 // position is how far a stream was settled.

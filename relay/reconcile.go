@@ -55,8 +55,12 @@ func (r reconciler) run(ctx context.Context) (place, StreamState, error) {
 		}
 	}
 	at := place{broker: r.broker, stream: state.Stream, incarnation: state.Incarnation}
+	keptFrom, err := r.look(ctx, at, state)
+	if err != nil {
+		return at, state, &databaseError{err}
+	}
 	if found {
-		if err := r.agree(ctx, at, state, known); err != nil {
+		if err := r.agree(ctx, at, state, known, keptFrom); err != nil {
 			return at, state, err
 		}
 	}
@@ -98,13 +102,13 @@ func (e *databaseError) Error() string { return e.err.Error() }
 func (e *databaseError) Unwrap() error { return e.err }
 
 // agree deals with the difference between a stream and what is known of it.
-func (r reconciler) agree(ctx context.Context, at place, state StreamState, known position) error {
+func (r reconciler) agree(ctx context.Context, at place, state StreamState, known position, keptFrom uint64) error {
 	before := StreamState{Incarnation: known.incarnation, Last: known.last}
 	if !state.Continues(before) {
 		lost := loss{place: at, after: state.Last}
 		return r.recover(ctx, state, lost, describeRewind(state, known))
 	}
-	if lost, gone := purgedByHand(at, state); gone {
+	if lost, gone := purgedByHand(at, state, keptFrom); gone {
 		if err := r.recover(ctx, state, lost, describePurge(state)); err != nil {
 			return err
 		}
@@ -122,14 +126,14 @@ func describeRewind(state StreamState, known position) string {
 }
 
 func describePurge(state StreamState) string {
-	return fmt.Sprintf("the stream %q holds nothing before sequence %d, and none of its limits has removed that: it was purged by "+
-		"hand", state.Stream, state.First)
+	return fmt.Sprintf("the stream %q holds nothing before sequence %d, and no limit can have removed that: it was purged by hand",
+		state.Stream, state.First)
 }
 
-// purgedByHand returns what is missing at the beginning of a stream that removes nothing by itself. The stream still
-// recognises the ids of what was purged within its duplicate window, and would drop them: those have to wait until it is over.
-func purgedByHand(at place, state StreamState) (loss, bool) {
-	if state.Expires != "" || state.First <= 1 {
+// purgedByHand returns what is missing at the beginning of a stream that has removed nothing by itself from a sequence on, see [kept]. The
+// stream still recognises the ids of what was purged within its duplicate window, and would drop them: those have to wait until it is over.
+func purgedByHand(at place, state StreamState, keptFrom uint64) (loss, bool) {
+	if state.First <= max(keptFrom, 1) {
 		return loss{}, false
 	}
 	const late = 1.1 // the clocks of two hosts do not run alike
@@ -138,7 +142,7 @@ func purgedByHand(at place, state StreamState) (loss, bool) {
 	if maxAge > 0 && maxAge <= minAge {
 		return loss{}, false // expired before it could be sent again
 	}
-	return loss{place: at, after: math.MaxUint64, before: state.First, minAge: minAge, maxAge: maxAge}, true
+	return loss{place: at, after: math.MaxUint64, from: keptFrom, before: state.First, minAge: minAge, maxAge: maxAge}, true
 }
 
 // recover takes the receipts for lost events back, as far as that is wanted, so that they are published again. What of them

@@ -92,6 +92,8 @@ type Loss struct {
 	Cause  string    `json:"cause"`  // in one sentence
 	Healed bool      `json:"healed"` // whether Events are published again
 	Events int64     `json:"events"` // lost events that are retained; those whose retention is over cannot be counted
+	// Doubtful says that a limit of the stream may have removed them, so that consumers may have got them.
+	Doubtful bool `json:"doubtful,omitempty"`
 }
 
 // BrokerStatus is the part of [Status] that speaks of the broker.

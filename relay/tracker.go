@@ -485,6 +485,17 @@ func (t *tracker) lossSeen(cause string, events int64, report bool) {
 		zap.String("cause", cause), zap.Int64("retained_events", events))
 }
 
+// lossDoubted notes that events are gone from the stream, and that it is not known whether a limit of the stream has removed them. They
+// are not published again by themselves: consumers may have them.
+func (t *tracker) lossDoubted(cause string, events int64) {
+	if !t.isNewLoss(cause) {
+		return
+	}
+	t.noteLoss(Loss{Cause: cause, Events: events, Doubtful: true})
+	t.lines.warn("stream may have lost events", zap.String("cause", cause), zap.Int64("retained_events", events),
+		zap.String("next", "outbox-relay verify counts them; if consumers have not got them, outbox-relay verify --repair sends them again"))
+}
+
 // warned notes what an operator should know of the outbox.
 func (t *tracker) warned(warnings []string) {
 	t.mu.Lock()
@@ -533,11 +544,15 @@ func (t *tracker) isNewLoss(cause string) bool {
 }
 
 func (t *tracker) lost(loss Loss) {
+	t.noteLoss(loss)
+	t.metrics.losses.Inc()
+}
+
+func (t *tracker) noteLoss(loss Loss) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	loss.At = time.Now().UTC()
 	t.status.Loss = &loss
-	t.metrics.losses.Inc()
 }
 
 // snapshot returns the status with its verdict.

@@ -116,8 +116,11 @@ func held(s *relay.Status) string {
 // loss says what a stream has lost, and what was done about it.
 func loss(l *relay.Loss) string {
 	did := "none of them is published again"
-	if l.Healed {
+	switch {
+	case l.Healed:
 		did = "they are published again"
+	case l.Doubtful:
+		did = "none of them is published again; outbox-relay verify counts them"
 	}
 	return fmt.Sprintf("%s; of the lost events %d are retained, %s", l.Cause, l.Events, did)
 }

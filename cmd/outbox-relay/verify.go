@@ -20,7 +20,8 @@ import (
 const shownFindings = 20
 
 const verifyHelp = `Compares the retained events (relay.retention) that were acknowledged with the stream, and reports those that are missing,
-duplicated, out of order for their key, or altered. Events that the stream has dropped by its own limits count as expired. It
+duplicated, out of order for their key, or altered. Events that the stream has dropped by its own limits count as expired. What a
+limit that was lifted since may have dropped counts as missing, with a note: consumers may have got it. The command
 changes nothing, and a relay may publish and purge meanwhile. With two brokers the stream is that of the primary; what only the fallback
 has counts as not compared, until the relay has published it there too. What only a broker has that is not configured counts as
 missing from the stream, unless failover.rehome is false.

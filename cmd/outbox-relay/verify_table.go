@@ -34,7 +34,7 @@ func (t table) verified(found *verified) {
 	r := found.Report
 	t.row("stream", "%s %s, %s", r.Broker, r.Stream, partOf(r))
 	t.row("compared", "%s in %s%s", count(r.Events, "event"), r.Took.Round(time.Millisecond), whyNone(r))
-	t.row("missing", "%d", r.Missing)
+	t.row("missing", "%d%s", r.Missing, doubtful(r))
 	t.row("duplicated", "%d", r.Duplicated)
 	t.row("out of order", "%d", r.OutOfOrder)
 	t.row("altered", "%d", r.Altered)
@@ -60,6 +60,14 @@ func partOf(r *verify.Report) string {
 		return "nothing to read"
 	}
 	return fmt.Sprintf("sequences %d to %d", r.First, r.Last)
+}
+
+// doubtful says how much of what is missing may have been delivered.
+func doubtful(r *verify.Report) string {
+	if r.Doubtful == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", of which a limit that the stream has had may have removed %d", r.Doubtful)
 }
 
 // whyNone explains a comparison of nothing, which must not look like a success.

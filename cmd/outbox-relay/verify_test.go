@@ -19,7 +19,9 @@ func TestVerdict(t *testing.T) {
 		next  []string
 	}{
 		"whole":       {verified{Report: &verify.Report{Events: 9, Expired: 3}}, "", nil},
-		"missing":     {verified{Report: &verify.Report{Missing: 2}}, "2 missing", []string{"verify --repair"}},
+		"missing":     {verified{Report: &verify.Report{Missing: 2, Room: 2}}, "2 missing", []string{"send the missing again: outbox-relay verify --repair"}},
+		"no room":     {verified{Report: &verify.Report{Missing: 2, Room: 1, Stream: "s"}}, "2 missing", []string{"raise the limits of stream s", "only 1 more events are sure to fit", "then send"}},
+		"doubtful":    {verified{Report: &verify.Report{Missing: 2, Room: 9, Doubtful: 1}}, "2 missing", []string{"ask the consumers for 1 of the missing", "then send"}},
 		"repaired":    {verified{Report: &verify.Report{Missing: 2}, Repair: &verify.Repaired{Missing: 2, Stored: 2}}, "", nil},
 		"half":        {verified{Report: &verify.Report{Missing: 2}, Repair: &verify.Repaired{Missing: 2, Stored: 1, Young: 1}}, "1 missing", []string{"when the duplicate window is over"}},
 		"more wrong":  {verified{Report: &verify.Report{Missing: 1, Altered: 1}, Repair: &verify.Repaired{Missing: 1, Stored: 1}}, "1 altered", []string{"publish the originals again"}},
@@ -78,7 +80,7 @@ func TestVerifiedTable(t *testing.T) {
 	t.Parallel()
 	found := &verified{
 		Report: &verify.Report{
-			Broker: "jetstream", Stream: "game-events", First: 3, Last: 90, Events: 80, Missing: 1, Expired: 7, Expires: "max_msgs 100 is reached",
+			Broker: "jetstream", Stream: "game-events", First: 3, Last: 90, Events: 80, Missing: 1, Doubtful: 1, Expired: 7, Expires: "max_msgs is 100",
 			Elsewhere: 1, Others: []verify.Other{{Broker: "redis", Stream: "game:events", Events: 1}}, Took: 1500 * time.Millisecond, OutOfOrder: 2,
 		},
 		Findings: []verify.Finding{
@@ -92,11 +94,11 @@ func TestVerifiedTable(t *testing.T) {
 	require.NoError(t, writeVerified(&out, found))
 	require.Equal(t, `stream        jetstream game-events, sequences 3 to 90
 compared      80 events in 1.5s
-missing       1
+missing       1, of which a limit that the stream has had may have removed 1
 duplicated    0
 out of order  2
 altered       0
-expired       7: max_msgs 100 is reached
+expired       7: max_msgs is 100
 not compared  1 event that other streams acknowledged: 1 by redis game:events
 sent again    0 of 1, which the stream holds now; 1 wait to be published: no relay runs
 

@@ -43,7 +43,9 @@ func (v *verified) nextSteps(missing int64) (steps []string) {
 		}
 	}
 	repaired := v.Repair
-	add(missing > 0 && repaired == nil, "send the missing again: outbox-relay verify --repair")
+	if missing > 0 && repaired == nil {
+		steps = append(steps, v.repairSteps()...)
+	}
 	if repaired != nil {
 		add(repaired.Young > 0, "send the rest again when the duplicate window is over: outbox-relay verify --repair")
 		add(repaired.Dropped > 0, "the stream has dropped some as duplicates after all; run outbox-relay verify --repair again later")
@@ -83,6 +85,23 @@ func foreignTo(cfg config.Config, broker string, others []verify.Other) (foreign
 		foreign = append(foreign, foreignEvents{broker: other.Broker, events: other.Events, next: next})
 	}
 	return foreign
+}
+
+// repairSteps says what a person can do about events that are missing and were not sent again. It advises nothing that makes a full stream
+// remove or refuse others.
+func (v *verified) repairSteps() (steps []string) {
+	if v.Doubtful > 0 {
+		steps = append(steps, fmt.Sprintf("ask the consumers for %d of the missing: a limit that the stream has had may have removed them after "+
+			"they were delivered", v.Doubtful))
+	}
+	if uint64(v.Missing) > v.Room {
+		steps = append(steps, fmt.Sprintf("raise the limits of stream %s (max_msgs, max_bytes): only %d more events are sure to fit; for the rest "+
+			"it would remove or refuse others", v.Stream, v.Room))
+	}
+	if len(steps) > 0 {
+		return append(steps, "then send the missing again, if consumers need them: outbox-relay verify --repair")
+	}
+	return []string{"send the missing again: outbox-relay verify --repair"}
 }
 
 // repairText says what became of the missing events.

@@ -63,7 +63,7 @@ func (c *call) explainDisk(ctx context.Context, fault error) error {
 	if err != nil {
 		return fault
 	}
-	return &relay.StalledError{State: stateOf(info), Err: fault}
+	return &relay.StalledError{State: c.link.stateOf(info), Err: fault}
 }
 
 // explainUnrouted looks at the stream. One that was deleted is created again by that. An event that a led stream captures is sent once
@@ -76,7 +76,7 @@ func (c *call) explainUnrouted(ctx context.Context, events []int) error {
 	}
 	before := c.link.target.state
 	c.link.target = c.link.cfg.newTarget(info, c.link.target.fast)
-	c.link.target.state = stateOf(info)
+	c.link.target.state = c.link.stateOf(info)
 	if !c.link.target.state.Continues(before) {
 		return fmt.Errorf("%w: stream %q was replaced or has lost its end a moment ago", relay.ErrUnavailable, info.Config.Name)
 	}
@@ -129,7 +129,7 @@ func (c *call) explainSilence(ctx context.Context, silence error) error {
 	if err != nil {
 		return err
 	}
-	state := stateOf(info)
+	state := c.link.stateOf(info)
 	still := c.link.standsStill(state, max(c.before, c.highest))
 	switch {
 	case c.highest > 0:

@@ -120,7 +120,7 @@ func differences(have jsapi.StreamConfig, want Config, fast bool) []difference {
 	check(have.Retention == jsapi.LimitsPolicy, difference{setting: "retention", have: retentionName(have.Retention), want: "limits",
 		change: "--retention=limits"})
 	check(!dropsOldest(have), difference{setting: "discard", have: "old", want: "new", change: "--discard=new"})
-	check(have.MaxMsgsPerSubject <= 0 || have.DiscardNewPerSubject, difference{setting: "max_msgs_per_subject",
+	check(!dropsPerSubject(have), difference{setting: "max_msgs_per_subject",
 		have: have.MaxMsgsPerSubject, want: "no limit", change: "--max-msgs-per-subject=-1"})
 	check(have.MaxConsumers <= 0, difference{setting: "max_consumers", have: have.MaxConsumers, want: "no limit",
 		change: "--max-consumers=-1"})

@@ -3,7 +3,9 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +28,7 @@ func (p *Publisher) Inspect(ctx context.Context) (relay.StreamState, error) {
 	if fresh := l.cfg.newTarget(info, l.target.fast); fresh.maxEvent != l.target.maxEvent {
 		l.invalidate() // what was refused for its size may be taken now, and the other way round
 	}
-	return stateOf(info), nil
+	return l.stateOf(info), nil
 }
 
 // Accept implements [relay.Ledger].
@@ -42,13 +44,16 @@ func (p *Publisher) Accept(state relay.StreamState) {
 const catchUp = 25 * time.Second
 
 // stateOf returns what the relay needs to know of a stream.
-func stateOf(info *jsapi.StreamInfo) relay.StreamState {
+func (s *session) stateOf(info *jsapi.StreamInfo) relay.StreamState {
+	room := roomOf(info, s.nc.MaxPayload())
 	state := relay.StreamState{
 		Stream:          info.Config.Name,
 		Incarnation:     info.Created.UTC().Format(time.RFC3339Nano),
 		First:           info.State.FirstSeq,
 		Last:            info.State.LastSeq,
-		Expires:         expires(info),
+		Expires:         expires(info.Config),
+		KeepsUntil:      keepsUntil(info, room),
+		Room:            room,
 		Anywhere:        removesAnywhere(info.Config),
 		MaxAge:          info.Config.MaxAge,
 		DuplicateWindow: info.Config.Duplicates,
@@ -59,32 +64,62 @@ func stateOf(info *jsapi.StreamInfo) relay.StreamState {
 	return state
 }
 
-// expires says which setting of a stream may have removed its first events. A limit of size removes only while it is reached; what
-// max_age removes is told by its age.
-func expires(info *jsapi.StreamInfo) string {
-	const reached = 0.9 // what was removed last may have been large
-	cfg, state := info.Config, info.State
-	drops := cfg.Discard == jsapi.DiscardOld
-	switch {
-	case cfg.Retention != jsapi.LimitsPolicy:
-		return "consumers remove events (retention " + retentionName(cfg.Retention) + ")"
-	case drops && cfg.MaxBytes > 0 && float64(state.Bytes) >= reached*float64(cfg.MaxBytes):
-		return fmt.Sprintf("max_bytes %d is reached", cfg.MaxBytes)
-	case drops && cfg.MaxMsgs > 0 && float64(state.Msgs) >= reached*float64(cfg.MaxMsgs):
-		return fmt.Sprintf("max_msgs %d is reached", cfg.MaxMsgs)
-	case cfg.MaxMsgsPerSubject > 0:
-		return fmt.Sprintf("max_msgs_per_subject is %d", cfg.MaxMsgsPerSubject)
-	case cfg.AllowRollup:
-		return "publishers may remove what came before (allow_rollup_hdrs)"
-	case cfg.AllowMsgTTL:
-		return "messages may have an age limit of their own (allow_msg_ttl)"
+// expires says which settings of a stream remove events by themselves, other than max_age, which is told by the age of an event.
+func expires(cfg jsapi.StreamConfig) string {
+	var by []string
+	note := func(removes bool, format string, args ...any) {
+		if removes {
+			by = append(by, fmt.Sprintf(format, args...))
+		}
 	}
-	return ""
+	old := cfg.Discard == jsapi.DiscardOld
+	note(cfg.Retention != jsapi.LimitsPolicy, "consumers remove events (retention %s)", retentionName(cfg.Retention))
+	note(old && cfg.MaxBytes > 0, "max_bytes is %d", cfg.MaxBytes)
+	note(old && cfg.MaxMsgs > 0, "max_msgs is %d", cfg.MaxMsgs)
+	note(dropsPerSubject(cfg), "max_msgs_per_subject is %d", cfg.MaxMsgsPerSubject)
+	note(cfg.AllowRollup, "publishers may remove what came before (allow_rollup_hdrs)")
+	note(cfg.AllowMsgTTL, "messages may have an age limit of their own (allow_msg_ttl)")
+	return strings.Join(by, ", ")
+}
+
+// dropsPerSubject tells whether a stream removes the oldest messages of a subject.
+func dropsPerSubject(cfg jsapi.StreamConfig) bool {
+	return cfg.MaxMsgsPerSubject > 0 && (cfg.Discard == jsapi.DiscardOld || !cfg.DiscardNewPerSubject)
 }
 
 // removesAnywhere tells whether a stream removes messages between others that it keeps.
 func removesAnywhere(cfg jsapi.StreamConfig) bool {
-	return cfg.Retention != jsapi.LimitsPolicy || cfg.MaxMsgsPerSubject > 0 || cfg.AllowRollup || cfg.AllowMsgTTL
+	return cfg.Retention != jsapi.LimitsPolicy || dropsPerSubject(cfg) || cfg.AllowRollup || cfg.AllowMsgTTL
+}
+
+// storedMore is more than a server adds to the size of a message: the subject and the record around it.
+const storedMore = maxControlLine + 64
+
+// roomOf returns how many more messages fit into a stream whatever their size, of servers that take maxPayload.
+func roomOf(info *jsapi.StreamInfo, maxPayload int64) uint64 {
+	cfg, state := info.Config, info.State
+	if cfg.MaxMsgSize > 0 {
+		maxPayload = int64(cfg.MaxMsgSize)
+	}
+	room := int64(math.MaxInt64)
+	if cfg.MaxMsgs > 0 {
+		room = min(room, cfg.MaxMsgs-int64(state.Msgs))
+	}
+	if cfg.MaxBytes > 0 {
+		room = min(room, (cfg.MaxBytes-int64(state.Bytes))/(maxPayload+storedMore))
+	}
+	return uint64(max(0, room))
+}
+
+// keepsUntil returns the sequence up to which a stream with that room removes nothing by itself, see [relay.StreamState].
+func keepsUntil(info *jsapi.StreamInfo, room uint64) uint64 {
+	switch {
+	case removesAnywhere(info.Config):
+		return 0
+	case !dropsOldest(info.Config):
+		return math.MaxInt64
+	}
+	return min(info.State.LastSeq+room, math.MaxInt64)
 }
 
 // stored is a message as a stream holds it.

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -57,29 +58,39 @@ func TestAcknowledgementsOfAnotherStreamAreNoticed(t *testing.T) {
 	})
 }
 
-func TestExpires(t *testing.T) {
+func TestWhatAStreamRemovesByItself(t *testing.T) {
 	t.Parallel()
+	const never, payload = math.MaxInt64, 1 << 20
+	old := jsapi.DiscardOld
 	for name, c := range map[string]struct {
-		cfg   jsapi.StreamConfig
-		state jsapi.StreamState
-		want  string
+		cfg     jsapi.StreamConfig
+		state   jsapi.StreamState
+		expires string
+		until   uint64
+		room    uint64
 	}{
-		"nothing removes anything":       {jsapi.StreamConfig{}, jsapi.StreamState{}, ""},
-		"an age is told apart":           {jsapi.StreamConfig{MaxAge: time.Hour}, jsapi.StreamState{}, ""},
-		"full, and refuses":              {jsapi.StreamConfig{Discard: jsapi.DiscardNew, MaxMsgs: 10}, jsapi.StreamState{Msgs: 10}, ""},
-		"full, and drops the oldest":     {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{Msgs: 10}, "max_msgs 10 is reached"},
-		"not full":                       {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{Msgs: 5}, ""},
-		"full of bytes":                  {jsapi.StreamConfig{MaxBytes: 1000}, jsapi.StreamState{Bytes: 950}, "max_bytes 1000 is reached"},
-		"consumers remove":               {jsapi.StreamConfig{Retention: jsapi.InterestPolicy}, jsapi.StreamState{}, "retention interest"},
-		"one message a subject":          {jsapi.StreamConfig{MaxMsgsPerSubject: 1}, jsapi.StreamState{}, "max_msgs_per_subject"},
-		"publishers remove":              {jsapi.StreamConfig{AllowRollup: true}, jsapi.StreamState{}, "allow_rollup"},
-		"messages have an age of theirs": {jsapi.StreamConfig{AllowMsgTTL: true}, jsapi.StreamState{}, "allow_msg_ttl"},
+		"nothing removes anything":        {jsapi.StreamConfig{}, jsapi.StreamState{LastSeq: 7}, "", never, never},
+		"an age is told apart":            {jsapi.StreamConfig{MaxAge: time.Hour}, jsapi.StreamState{LastSeq: 7}, "", never, never},
+		"it refuses":                      {jsapi.StreamConfig{Discard: jsapi.DiscardNew, MaxMsgs: 10}, jsapi.StreamState{LastSeq: 7, Msgs: 7}, "", never, 3},
+		"full, it drops the oldest":       {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{LastSeq: 30, Msgs: 10}, "max_msgs is 10", 30, 0},
+		"not full":                        {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{LastSeq: 30, Msgs: 4}, "max_msgs is 10", 36, 6},
+		"one large message may fill":      {jsapi.StreamConfig{MaxBytes: 1 << 20}, jsapi.StreamState{LastSeq: 3}, "max_bytes is 1048576", 3, 0},
+		"two large messages fit":          {jsapi.StreamConfig{MaxBytes: 3 << 20}, jsapi.StreamState{LastSeq: 3}, "max_bytes is 3145728", 5, 2},
+		"the stream takes small ones":     {jsapi.StreamConfig{MaxBytes: 1 << 20, MaxMsgSize: 1000}, jsapi.StreamState{LastSeq: 3}, "max_bytes", 3 + 203, 203},
+		"beyond a limit made smaller":     {jsapi.StreamConfig{MaxMsgs: 10}, jsapi.StreamState{LastSeq: 30, Msgs: 12}, "max_msgs is 10", 30, 0},
+		"two limits":                      {jsapi.StreamConfig{MaxMsgs: 9, MaxBytes: 3 << 20}, jsapi.StreamState{LastSeq: 30, Msgs: 8}, "max_bytes is 3145728, max_msgs is 9", 31, 1},
+		"consumers remove":                {jsapi.StreamConfig{Retention: jsapi.InterestPolicy}, jsapi.StreamState{LastSeq: 7}, "retention interest", 0, never},
+		"one message a subject":           {jsapi.StreamConfig{MaxMsgsPerSubject: 1, Discard: old}, jsapi.StreamState{LastSeq: 7}, "max_msgs_per_subject is 1", 0, never},
+		"one a subject, the rest waits":   {jsapi.StreamConfig{MaxMsgsPerSubject: 1, Discard: jsapi.DiscardNew, DiscardNewPerSubject: true}, jsapi.StreamState{LastSeq: 7}, "", never, never},
+		"one a subject, whatever is full": {jsapi.StreamConfig{MaxMsgsPerSubject: 1, Discard: jsapi.DiscardNew}, jsapi.StreamState{LastSeq: 7}, "max_msgs_per_subject is 1", 0, never},
+		"publishers remove":               {jsapi.StreamConfig{AllowRollup: true}, jsapi.StreamState{LastSeq: 7}, "allow_rollup", 0, never},
+		"messages have an age of theirs":  {jsapi.StreamConfig{AllowMsgTTL: true}, jsapi.StreamState{LastSeq: 7}, "allow_msg_ttl", 0, never},
 	} {
-		got := expires(&jsapi.StreamInfo{Config: c.cfg, State: c.state})
-		if c.want == "" {
-			require.Empty(t, got, name)
-		}
-		require.Contains(t, got, c.want, name)
+		info := &jsapi.StreamInfo{Config: c.cfg, State: c.state}
+		require.Contains(t, expires(c.cfg), c.expires, name)
+		require.Equal(t, c.expires == "", expires(c.cfg) == "", name)
+		require.Equal(t, c.room, roomOf(info, payload), name)
+		require.Equal(t, c.until, keepsUntil(info, roomOf(info, payload)), name)
 	}
 }
 

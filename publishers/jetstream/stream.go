@@ -57,7 +57,7 @@ func (s *session) adopt(down <-chan struct{}, info *jsapi.StreamInfo) (*link, er
 	}
 	fast := info.Config.AllowBatchPublish && knowsFastIngest(s.nc.ConnectedServerVersion()) && !s.notFast
 	s.target = s.cfg.newTarget(info, fast)
-	s.target.state = stateOf(info)
+	s.target.state = s.stateOf(info)
 	s.announce(info)
 	return &link{session: s, target: s.target, down: down}, nil
 }

@@ -73,13 +73,19 @@ func (c Config) stateOf(words []string) (relay.StreamState, error) {
 	}
 	state := relay.StreamState{
 		Stream: c.Stream, Incarnation: mark, First: 1, Last: last,
-		Expires: c.expires(), MaxAge: c.MaxAge, DuplicateWindow: c.DedupWindow,
+		Expires: c.expires(), KeepsUntil: math.MaxInt64, Room: math.MaxInt64, MaxAge: c.MaxAge, DuplicateWindow: c.DedupWindow,
 	}
 	if added != length {
 		state.First = firstOf(firstID, last)
 		if state.Expires == "" {
 			state.Expires = removedBySomebody(added)
 		}
+	}
+	if state.Expires != "" {
+		state.KeepsUntil = 0 // Redis does not tell what trimming and what XDEL has removed
+	}
+	if entries, err := strconv.ParseInt(length, 10, 64); err == nil && c.MaxLen > 0 {
+		state.Room = uint64(max(0, c.MaxLen-entries))
 	}
 	return state, nil
 }

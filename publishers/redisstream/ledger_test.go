@@ -305,6 +305,7 @@ func TestStateOf(t *testing.T) {
 		require.Equal(t, []uint64{c.first, c.last}, []uint64{state.First, state.Last}, name)
 		require.Contains(t, state.Expires, c.expires, name)
 		require.Equal(t, c.expires == "", state.Expires == "", name)
+		require.Equal(t, c.expires == "", state.KeepsUntil > 0, name)
 	}
 	_, err := plain.stateOf([]string{"m", "18446744073709551615-0", "3-0", "4", "4"})
 	require.Equal(t, "misconfigured", kind(err))

@@ -126,7 +126,7 @@ func (s *Stream) find(ctx context.Context, part relay.Scan, missing sought) erro
 // doubt says why an event that the stream does not hold may have been stored nevertheless; empty if it was not.
 func (s *Stream) doubt(after relay.StreamState) string {
 	switch {
-	case after.Expires != "":
+	case after.Expires != "" && (s.before.KeepsUntil == 0 || after.Last > s.before.KeepsUntil):
 		return fmt.Sprintf("the stream %q removes events by itself: %s", after.Stream, after.Expires)
 	case after.First > s.before.Last+1:
 		return fmt.Sprintf("the stream %q has removed what it held up to sequence %d", after.Stream, after.First-1)

@@ -1,6 +1,6 @@
--- Of the positions of each stream only the newest counts: those behind id $1 that are older than it go.
+-- Of the positions of each stream only the newest counts: those after id $1 that are older than it go. What set_kept.sql writes is none.
 with recent as materialized (
-    select id, broker, stream from outbox.positions where id > $1::bigint order by id limit $2
+    select id, broker, stream from outbox.positions where id > $1::bigint and kept_from is null order by id limit $2
 ), old as (
     select older.id
     from recent as older

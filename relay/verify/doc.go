@@ -13,6 +13,9 @@
 //   - altered: subject, key, headers or payload differ; or the event is missing, and a message has its number and another id.
 //   - expired: not found, and a setting of the stream explains it: a limit, an age, consumption. That is no finding.
 //
+// What the relay has seen of the stream's limits counts, not only those of now: see [relay.KeptFrom]. What is missing may then be doubtful: a
+// limit that was lifted since may have removed it, and consumers may have got it.
+//
 // # How it is done in bounded memory
 //
 //	receipts, by first sequence   -------+

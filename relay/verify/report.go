@@ -43,9 +43,13 @@ type Report struct {
 	Duplicated int64 `json:"duplicated"`
 	OutOfOrder int64 `json:"out_of_order"`
 	Altered    int64 `json:"altered"`
+	// Doubtful is how many of Missing the stream may have removed by a limit that it has had, so that consumers may have got them.
+	Doubtful int64 `json:"doubtful"`
 	// Expired is how many of Events the stream has removed by its own settings, which Expires tells in words.
 	Expired int64  `json:"expired"`
 	Expires string `json:"expires,omitempty"`
+	// Room is how many more events the stream takes in any case before it is full; math.MaxInt64 if it has no limit.
+	Room uint64 `json:"room"`
 	// Elsewhere is how many retained events other streams have acknowledged; the selection does not narrow it.
 	Elsewhere int64 `json:"elsewhere"`
 	// Others are those streams.

@@ -45,6 +45,7 @@ func (r *run) resolve(ctx context.Context) error {
 	if err := r.look(ctx, l); err != nil {
 		return err
 	}
+	r.report.Room = r.state.Room
 	if r.report.Expired > 0 {
 		r.report.Expires = reasonOf(r.state)
 	}
@@ -72,7 +73,7 @@ func (r *run) expired(s suspect) bool {
 	case r.state.Expires != "" && r.state.Anywhere, tooOld(r.state, s.firstSettled):
 		return true
 	}
-	return s.first > 0 && s.first < r.state.First && explains(r.state, s.firstSettled)
+	return s.first > 0 && s.first < r.state.First && explains(r.state, r.kept, s.first, s.firstSettled)
 }
 
 // judgeStrays decides on a row whose messages were found, but not where its receipt says.
@@ -119,7 +120,12 @@ func (r *run) look(ctx context.Context, l *look) error {
 
 // lose notes that a row is missing.
 func (r *run) lose(s suspect) {
-	r.found(s.finding(Missing, ""))
+	detail := ""
+	if s.first > 0 && s.first < r.kept {
+		detail = "a limit that the stream has had may have removed it"
+		r.report.Doubtful++
+	}
+	r.found(s.finding(Missing, detail))
 	if n := len(r.report.lost) - 1; n >= 0 && r.report.lost[n].receipt == s.receipt {
 		r.report.lost[n].ids = appendID(r.report.lost[n].ids, s.id)
 		return
@@ -131,9 +137,10 @@ func (s suspect) finding(kind Kind, detail string, sequences ...uint64) Finding 
 	return Finding{Kind: kind, ID: s.id, EventID: s.eventID, Subject: s.subject, Key: s.key, Sequences: sequences, Detail: detail}
 }
 
-// explains reports whether a stream can itself have removed from its beginning what was settled at a time.
-func explains(state relay.StreamState, settled time.Time) bool {
-	return state.Expires != "" || tooOld(state, settled)
+// explains reports whether a stream can itself have removed from its beginning what it held at a sequence and what was settled at a time.
+// From kept on it has removed nothing but by age.
+func explains(state relay.StreamState, kept, sequence uint64, settled time.Time) bool {
+	return state.Expires != "" && sequence < kept || tooOld(state, settled)
 }
 
 // tooOld reports whether a stream has dropped by its age what was settled at a time. An event is settled some time after it was

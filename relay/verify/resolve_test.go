@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -18,17 +19,20 @@ func TestWhatAStreamRemovesByItself(t *testing.T) {
 		state relay.StreamState
 		s     suspect
 		want  bool
+		kept  uint64 // 9 if it is not set
 	}{
-		"no setting":                 {relay.StreamState{First: 9}, suspect{first: 1, firstSettled: hourAgo}, false},
-		"a limit, at the beginning":  {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 8}, true},
-		"a limit, further on":        {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 9}, false},
-		"a limit, anywhere":          {relay.StreamState{First: 9, Expires: "consumers", Anywhere: true}, suspect{first: 9}, true},
-		"too old":                    {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{first: 1, firstSettled: hourAgo}, true},
-		"too old, of another stream": {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{firstSettled: hourAgo}, true},
-		"young":                      {relay.StreamState{First: 9, MaxAge: 2 * time.Hour}, suspect{first: 1, firstSettled: hourAgo}, false},
-		"a limit, of another stream": {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{firstSettled: hourAgo}, false},
+		"no setting":                 {relay.StreamState{First: 9}, suspect{first: 1, firstSettled: hourAgo}, false, 0},
+		"a limit, at the beginning":  {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 8}, true, 0},
+		"a limit, further on":        {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 9}, false, 0},
+		"a limit, anywhere":          {relay.StreamState{First: 9, Expires: "consumers", Anywhere: true}, suspect{first: 9}, true, 0},
+		"too old":                    {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{first: 1, firstSettled: hourAgo}, true, 0},
+		"too old, of another stream": {relay.StreamState{First: 9, MaxAge: time.Hour}, suspect{firstSettled: hourAgo}, true, 0},
+		"young":                      {relay.StreamState{First: 9, MaxAge: 2 * time.Hour}, suspect{first: 1, firstSettled: hourAgo}, false, 0},
+		"a limit, of another stream": {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{firstSettled: hourAgo}, false, 0},
+		"a limit, not reached yet":   {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 8}, false, 3},
+		"a limit, reached before":    {relay.StreamState{First: 9, Expires: "max_msgs"}, suspect{first: 2}, true, 3},
 	} {
-		r := &run{state: tc.state}
+		r := &run{state: tc.state, kept: cmp.Or(tc.kept, 9)}
 		require.Equal(t, tc.want, r.expired(tc.s), name)
 	}
 }
@@ -83,4 +87,19 @@ func TestWhatIsMissingIsRememberedByReceipt(t *testing.T) {
 	require.Equal(t, []lostSpan{{receipt: 1, ids: []span{{4, 5}, {9, 9}}}, {receipt: 2, ids: []span{{10, 10}}}}, r.report.lost)
 	require.EqualValues(t, 4, count(r.report.lost))
 	require.EqualValues(t, 4, r.report.Missing)
+	require.Zero(t, r.report.Doubtful)
+}
+
+func TestWhatALimitMayHaveRemovedIsDoubtful(t *testing.T) {
+	t.Parallel()
+	var findings []Finding
+	r := &run{report: new(Report), kept: 5}
+	r.opts.Found = func(f Finding) { findings = append(findings, f) }
+	for id, first := range []uint64{4, 5, 0} {
+		r.lose(suspect{identity: identity{id: int64(id)}, first: first})
+	}
+	require.EqualValues(t, 3, r.report.Missing)
+	require.EqualValues(t, 1, r.report.Doubtful)
+	require.Contains(t, findings[0].Detail, "a limit that the stream has had")
+	require.Empty(t, findings[1].Detail+findings[2].Detail)
 }

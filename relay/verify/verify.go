@@ -61,6 +61,7 @@ type run struct {
 	store  store
 	walk   *walk
 	state  relay.StreamState // the stream as it was seen last
+	kept   uint64            // the stream has removed nothing by itself from this sequence on
 	report *Report
 }
 
@@ -103,7 +104,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	r.walk = &walk{
-		store: r.store, start: r.state, receipts: receipts, rows: make(map[identity]*row), order: newOrder(),
+		store: r.store, start: r.state, kept: r.kept, receipts: receipts, rows: make(map[identity]*row), order: newOrder(),
 		strays: newStrayFinder(r.store), report: r.report, found: r.found,
 	}
 	return nil
@@ -119,6 +120,9 @@ func (r *run) inspect(ctx context.Context) error {
 		return ErrReplaced
 	}
 	r.state = state
+	if r.kept, err = relay.KeptFrom(ctx, r.opts.DB, r.opts.Broker, state); err != nil {
+		return fmt.Errorf("read what is known of the stream's limits: %w", err)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type window struct {
 type walk struct {
 	store    store
 	start    relay.StreamState // when the walk began
+	kept     uint64            // from there on the stream had removed nothing by itself
 	receipts []receipt         // those still to come, in the order of the stream
 	open     []window
 	rows     map[identity]*row // of the open windows
@@ -100,7 +101,7 @@ func (w *walk) advance(ctx context.Context, sequence uint64) error {
 
 // read opens a receipt. Of one whose part of the stream has expired nothing is worth reading but how much it covers.
 func (w *walk) read(ctx context.Context, next receipt) error {
-	if next.last != 0 && next.last < w.start.First && explains(w.start, next.settled) {
+	if next.last != 0 && next.last < w.start.First && explains(w.start, w.kept, next.last, next.settled) {
 		events, err := w.store.count(ctx, next.id)
 		w.report.Events, w.report.Expired = w.report.Events+events, w.report.Expired+events
 		return err
