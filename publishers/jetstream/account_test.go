@@ -70,3 +70,29 @@ func TestTwoStreamsThatCannotBeToldApart(t *testing.T) {
 	require.NoError(t, game.DeleteStream(t.Context(), cfg.StreamName))
 	publishAll(t, p, events)
 }
+
+// TestAFullStreamOfAnotherAccount has the stream that was asked for refuse what its twin stores.
+func TestAFullStreamOfAnotherAccount(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, accounts)
+	hub, game := s.admin(nats.UserInfo("hub", "x")), s.admin(nats.UserInfo("game", "x"))
+	cfg := configFor(t, s.url())
+	full := cfg.stream(true)
+	full.MaxMsgs = 1
+	_, err := hub.CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	_, err = hub.Publish(t.Context(), testEvents(cfg, 1, 0)[0].Subject, nil)
+	require.NoError(t, err)
+	_, err = game.CreateStream(t.Context(), cfg.stream(true))
+	require.NoError(t, err)
+	cfg.User, cfg.Password, cfg.APIPrefix, cfg.PublishTimeout = "game", "x", "JS.hub.API", 300*time.Millisecond
+	p, _ := connect(t, cfg)
+	events := testEvents(cfg, 50, 7)
+	for range 5 {
+		outcomes, err := p.Publish(t.Context(), events)
+		require.Error(t, err)
+		for _, outcome := range outcomes {
+			require.False(t, outcome.Stored, "the stream has none of them")
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (b *batch) takeEnd(a answer) {
 	}
 	b.ended, b.last = true, a
 	b.acknowledged(int(a.Count))
-	b.call.link.others.end(b.prefix, false)
+	b.call.link.others.end(ended{prefix: b.prefix, batch: true})
 }
 
 // acknowledged notes that all places up to one are stored, which cannot include a refused one.
@@ -84,7 +84,7 @@ func (b *batch) refuse(place int, cause error, open bool) {
 	b.refusedAt, b.refusal = place, cause
 	if place == 1 {
 		b.ended = true // it was never opened
-		b.call.link.others.end(b.prefix, true)
+		b.call.link.others.end(ended{prefix: b.prefix, batch: true, refusal: true})
 		return
 	}
 	if open {

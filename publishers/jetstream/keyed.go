@@ -47,7 +47,7 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 	k.chain()
 	k.run(ctx)
 	if k.inFlight == 0 {
-		c.link.others.end(k.prefix, k.refusals || len(k.unrouted) > 0)
+		c.link.others.end(ended{prefix: k.prefix, refusal: k.refusals || len(k.unrouted) > 0})
 	}
 	if k.stop == nil && len(k.unrouted) > 0 {
 		return &unroutedError{events: k.unrouted}
@@ -206,17 +206,21 @@ func (k *keyed) take(msg *nats.Msg) {
 
 // refused takes a refusal. While other streams answer it counts once a second answer has come, or none comes in time; so does one for good
 // at any time.
-func (k *keyed) refused(place int, refusal error) {
+func (k *keyed) refused(place int, refusal *apiError) {
 	before, answered := k.others[place]
 	if !answered && (k.call.link.others.answer() || isPermanent(judge(refusal).err)) {
 		k.keepFirst(place, first{err: refusal, refusal: true})
 		return
 	}
-	if answered && before.refusal && isPermanent(judge(refusal).err) {
-		refusal = before.err
+	var cause error = refusal
+	switch {
+	case answered && before.refusal && isPermanent(judge(refusal).err):
+		cause = before.err
+	case answered && before.err == nil:
+		cause = k.call.link.target.twinError()
 	}
 	k.landed(place)
-	k.fail(place, refusal)
+	k.fail(place, cause)
 }
 
 // storedElsewhere takes the answer of another stream. A refusal that came before it is that of the stream that was asked.
@@ -266,7 +270,7 @@ func (k *keyed) accept(place int, outcome relay.Outcome) {
 		k.stored(place, outcome)
 		return
 	}
-	if before, answered := k.others[place]; answered && before.outcome.Sequence > 0 {
+	if _, answered := k.others[place]; answered {
 		k.landed(place)
 		k.fail(place, k.call.link.target.twinError())
 		return
@@ -276,7 +280,7 @@ func (k *keyed) accept(place int, outcome relay.Outcome) {
 
 // takeSecond takes an answer to an event that had one before.
 func (k *keyed) takeSecond(place int, msg *nats.Msg) {
-	k.call.link.second(msg, !k.call.outcomes[k.todo[place]].Stored)
+	k.call.link.second(msg, ended{refusal: !k.call.outcomes[k.todo[place]].Stored})
 }
 
 // place reads the reply subject of an answer. ok is false for one to an event of another call.

@@ -21,20 +21,22 @@ import (
 // othersFor is for how long after an answer of another stream further ones are expected.
 const othersFor = time.Minute
 
-// secondWait is how long a refusal for good waits for the answer of a stream that is not known yet.
+// secondWait is how long the first answer waits for that of a stream that is not known yet: a refusal for good, and the first event of a
+// session whose API is imported from another account, for the own account may have a stream of the same name.
 const secondWait = time.Second
 
 // others is what is known of further streams that answer. Only Publish uses it.
 type others struct {
 	until time.Time
-	twin  bool    // a stream answers that cannot be told from the one that was asked
+	twin  bool    // a stream answers, or may answer, that cannot be told from the one that was asked
 	ended []ended // the calls and batches that have ended in order last
 }
 
 // ended is a call or a batch of which no further answer is due.
 type ended struct {
 	prefix  string // of its reply subjects
-	refusal bool   // it ended with one
+	batch   bool
+	refusal bool // an event was refused
 }
 
 // endedKept is how many of them are remembered: late answers come within moments.
@@ -44,11 +46,11 @@ const endedKept = 16
 func (o *others) answer() bool { return time.Now().Before(o.until) }
 
 // end notes that every answer to a call or a batch has come that is due.
-func (o *others) end(prefix string, refusal bool) {
+func (o *others) end(e ended) {
 	if len(o.ended) == endedKept {
 		o.ended = slices.Delete(o.ended, 0, 1)
 	}
-	o.ended = append(o.ended, ended{prefix, refusal})
+	o.ended = append(o.ended, e)
 }
 
 // noteOther notes that another stream than the one that was asked has answered.
@@ -67,19 +69,22 @@ func (l *link) late(msg *nats.Msg) {
 	if i < 0 {
 		return // its call was given up, and the answer is the one that it did not wait for
 	}
-	l.second(msg, l.others.ended[i].refusal)
+	l.second(msg, l.others.ended[i])
 }
 
-// second takes a second answer; refusal says that the first may have been one.
-func (l *link) second(msg *nats.Msg, refusal bool) {
+// second takes a second answer to what has had its first.
+func (l *link) second(msg *nats.Msg, e ended) {
 	a, err := parseAnswer(msg)
-	if err != nil || a.unrouted || a.Error != nil {
-		return // a server says more than once why a batch came to nothing
-	}
 	switch {
-	case a.Type != "" && !refusal:
+	case err != nil, a.unrouted:
+		return
+	case e.batch && a.Error != nil:
+		return // a server says more than once why a batch came to nothing
+	case e.batch && a.Type != "" && !e.refusal:
 		return // said before the batch ended, as far as is known
-	case a.isFrom(l.target) && !refusal:
+	}
+	// A refusal names no domain: where there are none, it is that of a twin, or the one that it has answered is.
+	if !e.refusal && (a.Error == nil && a.isFrom(l.target) || a.Error != nil && l.target.domain == "") {
 		l.others.twin = true
 	}
 	l.noteOther(a)

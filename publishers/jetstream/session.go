@@ -74,6 +74,7 @@ func open(ctx context.Context, cfg Config, log *zap.Logger, changed func()) (*se
 		ticker:  time.NewTicker(cfg.PublishTimeout / 4),
 
 		watchers: make(map[*watcher]struct{}),
+		others:   others{twin: cfg.APIPrefix != ""},
 	}
 	if err := s.connect(ctx); err != nil {
 		s.ticker.Stop()
