@@ -374,7 +374,7 @@ func TestVerifyDoubtsWhatALiftedLimitMayHaveRemoved(t *testing.T) {
 	report, findings := b.verify(t, selection.Selection{})
 	require.EqualValues(t, 70, report.Missing)
 	require.EqualValues(t, 70, report.Doubtful)
-	require.Contains(t, findings[0].Detail, "a limit that the stream has had")
+	require.Contains(t, findings[0].Detail, "a limit of the stream, or a consumer,")
 	requireStartFails(t, b.cli(t).run(t, "verify"), 1, "70 missing", "ask the consumers for 70", "only 0 more events are sure to fit")
 
 	cfg.MaxMsgs = -1

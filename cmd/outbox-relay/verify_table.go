@@ -67,7 +67,7 @@ func doubtful(r *verify.Report) string {
 	if r.Doubtful == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", of which a limit that the stream has had may have removed %d", r.Doubtful)
+	return fmt.Sprintf(", of which a limit of the stream, or a consumer, may have removed %d", r.Doubtful)
 }
 
 // whyNone explains a comparison of nothing, which must not look like a success.

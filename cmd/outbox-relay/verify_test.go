@@ -94,7 +94,7 @@ func TestVerifiedTable(t *testing.T) {
 	require.NoError(t, writeVerified(&out, found))
 	require.Equal(t, `stream        jetstream game-events, sequences 3 to 90
 compared      80 events in 1.5s
-missing       1, of which a limit that the stream has had may have removed 1
+missing       1, of which a limit of the stream, or a consumer, may have removed 1
 duplicated    0
 out of order  2
 altered       0

@@ -91,11 +91,11 @@ func foreignTo(cfg config.Config, broker string, others []verify.Other) (foreign
 // remove or refuse others.
 func (v *verified) repairSteps() (steps []string) {
 	if v.Doubtful > 0 {
-		steps = append(steps, fmt.Sprintf("ask the consumers for %d of the missing: a limit that the stream has had may have removed them after "+
+		steps = append(steps, fmt.Sprintf("ask the consumers for %d of the missing: a limit of the stream, or a consumer, may have removed them after "+
 			"they were delivered", v.Doubtful))
 	}
 	if uint64(v.Missing) > v.Room {
-		steps = append(steps, fmt.Sprintf("raise the limits of stream %s (max_msgs, max_bytes): only %d more events are sure to fit; for the rest "+
+		steps = append(steps, fmt.Sprintf("raise the limits of stream %s (max_msgs, max_bytes, redis.max_len): only %d more events are sure to fit; for the rest "+
 			"it would remove or refuse others", v.Stream, v.Room))
 	}
 	if len(steps) > 0 {

@@ -43,7 +43,7 @@ type Report struct {
 	Duplicated int64 `json:"duplicated"`
 	OutOfOrder int64 `json:"out_of_order"`
 	Altered    int64 `json:"altered"`
-	// Doubtful is how many of Missing the stream may have removed by a limit that it has had, so that consumers may have got them.
+	// Doubtful is how many of Missing a limit of the stream, or a consumer, may have removed, so that consumers may have got them.
 	Doubtful int64 `json:"doubtful"`
 	// Expired is how many of Events the stream has removed by its own settings, which Expires tells in words.
 	Expired int64  `json:"expired"`

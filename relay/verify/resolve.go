@@ -122,7 +122,7 @@ func (r *run) look(ctx context.Context, l *look) error {
 func (r *run) lose(s suspect) {
 	detail := ""
 	if s.first > 0 && s.first < r.kept {
-		detail = "a limit that the stream has had may have removed it"
+		detail = "a limit of the stream, or a consumer, may have removed it"
 		r.report.Doubtful++
 	}
 	r.found(s.finding(Missing, detail))

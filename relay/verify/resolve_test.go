@@ -100,6 +100,6 @@ func TestWhatALimitMayHaveRemovedIsDoubtful(t *testing.T) {
 	}
 	require.EqualValues(t, 3, r.report.Missing)
 	require.EqualValues(t, 1, r.report.Doubtful)
-	require.Contains(t, findings[0].Detail, "a limit that the stream has had")
+	require.Contains(t, findings[0].Detail, "a limit of the stream, or a consumer,")
 	require.Empty(t, findings[1].Detail+findings[2].Detail)
 }
