@@ -187,7 +187,7 @@ func TestAFewLargeEventsExceedALimit(t *testing.T) {
 	stream := s.create(t, func(c *natsjs.StreamConfig) { c.MaxBytes = 1_000_000 })
 	_, stop := runRelay(t, db.URL, s.publisher(t), nil)
 	for range 6 {
-		require.NoError(t, outbox.Publish(t.Context(), db.Pool, outbox.Raw{Subject: s.subject + ".x", Payload: make([]byte, 290_000)}))
+		require.NoError(t, outbox.PublishOutsideTx(t.Context(), db.Pool, outbox.Raw{Subject: s.subject + ".x", Payload: make([]byte, 290_000)}))
 	}
 	requireSettled(t, db.Pool)
 	require.Equal(t, 3, s.count())
