@@ -230,5 +230,7 @@
 //	the database fails           a new session, and everything is read again that is not settled
 //	the lease is not renewed     nothing more is published until it is
 //	another relay has the lease  nothing more is published; the relay stands by
+//	a loop stands still          not ready; nothing more is published, and the lease expires (see type loops)
+//	the logger blocks            lines are dropped and counted; publishing goes on
 //	stop                         no more reading; the call in flight may end; what was acknowledged is settled
 package relay

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"errors"
-	"io"
 	"sync"
 	"testing"
 	"time"
@@ -16,24 +15,26 @@ import (
 
 // stuckLog is a sink that nobody reads until it is opened.
 type stuckLog struct {
-	io.Writer
-	open chan struct{}
+	open    chan struct{}
+	entered func() // called by the first write
 }
 
 func (s *stuckLog) Write(line []byte) (int, error) {
+	s.entered()
 	<-s.open
 	return len(line), nil
 }
 
-// newStuckLogger returns a logger that blocks until open is called; logs holds what it took.
-func newStuckLogger(t *testing.T) (log *zap.Logger, logs *observer.ObservedLogs, open func()) {
+// newStuckLogger returns a logger that blocks until open is called; logs holds what it took. stuck is closed once it blocks.
+func newStuckLogger(t *testing.T) (log *zap.Logger, logs *observer.ObservedLogs, stuck <-chan struct{}, open func()) {
 	t.Helper()
-	sink := &stuckLog{open: make(chan struct{})}
+	blocks := make(chan struct{})
+	sink := &stuckLog{open: make(chan struct{}), entered: sync.OnceFunc(func() { close(blocks) })}
 	core, logs := observer.New(zap.InfoLevel)
 	blocking := zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(sink), zap.InfoLevel)
 	open = sync.OnceFunc(func() { close(sink.open) })
 	t.Cleanup(open)
-	return zap.New(zapcore.NewTee(blocking, core)), logs, open
+	return zap.New(zapcore.NewTee(blocking, core)), logs, blocks, open
 }
 
 func valueOf(t *testing.T, counter prometheus.Counter) float64 {
@@ -47,12 +48,13 @@ func valueOf(t *testing.T, counter prometheus.Counter) float64 {
 
 func TestLinesKeepTheirOrderAndAreCountedWhereTheyAreDropped(t *testing.T) {
 	t.Parallel()
-	log, logs, open := newStuckLogger(t)
+	log, logs, stuck, open := newStuckLogger(t)
 	m := newMetrics(nil, "script")
 	q := newLineQueue(log, m.logDropped)
 	const lines = 3 * maxLines
 	for i := range lines {
 		q.info("line", zap.Int("i", i))
+		<-stuck // from the first line on
 	}
 	q.flush(time.Millisecond)
 	dropped := int(valueOf(t, m.logDropped))
@@ -76,7 +78,7 @@ func TestLinesKeepTheirOrderAndAreCountedWhereTheyAreDropped(t *testing.T) {
 
 func TestPublishingGoesOnWhileTheLogBlocks(t *testing.T) {
 	t.Parallel()
-	log, _, _ := newStuckLogger(t)
+	log, _, _, _ := newStuckLogger(t)
 	events := []Event{event(1, "a"), event(2, "b"), event(3, "a")}
 	b := newBench(t, events, func([]Event) ([]Outcome, error) {
 		return []Outcome{{Err: errors.New("odd")}, {Stored: true}, {Err: errors.New("after the odd one")}}, nil

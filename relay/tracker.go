@@ -104,9 +104,16 @@ func (t *tracker) standsBy() {
 	if t.status.Broker.State != BrokerUnknown {
 		t.status.Broker = BrokerStatus{Name: t.status.Broker.Name, State: BrokerUnknown, Since: time.Now()}
 	}
-	t.status.Backlog, t.status.HeldKeys, t.status.HeldEvents = Backlog{}, 0, 0
 	t.mu.Unlock()
+	t.backlogUnknown()
 	t.enter(StateStandby)
+}
+
+// backlogUnknown notes that this relay measures the backlog no more, because another one publishes.
+func (t *tracker) backlogUnknown() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Backlog, t.status.HeldKeys, t.status.HeldEvents = Backlog{}, 0, 0
 }
 
 // loopStalled notes that a loop stands still, and that this relay gives its lease up.

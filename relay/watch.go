@@ -62,6 +62,7 @@ func (r *Relay) show(ctx context.Context, db Queryer, read *reader) (more bool, 
 	}
 	r.track.unconfigured(r.explainUnconfigured(owner))
 	if owner != "" {
+		r.track.backlogUnknown()
 		return false, nil
 	}
 	b, err := read.next(ctx)

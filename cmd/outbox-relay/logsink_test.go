@@ -21,18 +21,21 @@ import (
 // stuckWriter is a pipe that nothing reads until it is opened.
 type stuckWriter struct {
 	bytes.Buffer
-	open chan struct{}
+	open  chan struct{}
+	stuck chan struct{} // closed by the first write
+	once  sync.Once
 }
 
 func newStuckWriter(t *testing.T) (w *stuckWriter, open func()) {
 	t.Helper()
-	w = &stuckWriter{open: make(chan struct{})}
+	w = &stuckWriter{open: make(chan struct{}), stuck: make(chan struct{})}
 	open = sync.OnceFunc(func() { close(w.open) })
 	t.Cleanup(open)
 	return w, open
 }
 
 func (w *stuckWriter) Write(text []byte) (int, error) {
+	w.once.Do(func() { close(w.stuck) })
 	<-w.open
 	return w.Buffer.Write(text)
 }
@@ -56,6 +59,7 @@ func TestALogThatNothingReadsDropsLinesAndCountsThem(t *testing.T) {
 	long := strings.Repeat("x", 4<<10)
 	for i := range lines {
 		log.Info(fmt.Sprintf("line %d", i), zap.String("text", long))
+		<-w.stuck // from the first line on
 	}
 	sink.flush(time.Millisecond)
 	dropped := valueOf(t, sink.dropped)
