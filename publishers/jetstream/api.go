@@ -27,15 +27,15 @@ func (c Config) apiPrefix() string {
 	return "$JS.API"
 }
 
-// cli returns how a command of the nats CLI begins that reaches the stream.
+// cli returns the options by which the nats CLI reaches the stream.
 func (c Config) cli() cli {
 	switch {
 	case c.Domain != "":
-		return cli("nats --js-domain=" + shell(c.Domain))
+		return cli(" --js-domain=" + shell(c.Domain))
 	case c.APIPrefix != "":
-		return cli("nats --js-api-prefix=" + shell(c.APIPrefix))
+		return cli(" --js-api-prefix=" + shell(c.APIPrefix))
 	}
-	return "nats"
+	return ""
 }
 
 // apiAdvice says what may be wrong where the API does not answer.

@@ -5,14 +5,17 @@ import (
 	"strings"
 )
 
-// cli is how a command of the nats CLI begins that reaches the stream, see [Config.cli].
+// cli is what follows nats in a command that reaches the stream, see [Config.cli].
 type cli string
 
 // edit returns the command that changes a stream. It asks nothing, so it works without a terminal
 // too.
 func (c cli) edit(stream, flag string) string {
-	return string(c) + " stream edit " + shell(stream) + " " + flag + " --force"
+	return c.String() + " stream edit " + shell(stream) + " " + flag + " --force"
 }
+
+// String is how a command begins.
+func (c cli) String() string { return "nats" + string(c) }
 
 // subjectsFlag returns the flag that makes a stream capture subjects.
 func subjectsFlag(subjects []string) string {

@@ -75,8 +75,12 @@ func TestUnfitStreams(t *testing.T) {
 func TestAddCommand(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
-	require.Equal(t, `nats stream add game-events --subjects="game.>" --storage=file --replicas=1 --dupe-window=2m --discard=new `+
+	require.Equal(t, `nats stream add game-events --subjects='game.>' --storage=file --replicas=1 --dupe-window=2m --discard=new `+
 		`--allow-fast --defaults`, cfg.addCommand())
+	cfg.Domain = "hub"
+	require.Contains(t, cfg.addCommand(), "nats --js-domain=hub stream add game-events ")
+	cfg.Domain, cfg.APIPrefix = "", "JS.hub.API"
+	require.Equal(t, "nats --js-api-prefix=JS.hub.API stream edit s --x --force", cfg.cli().edit("s", "--x"))
 	cfg.MaxAge, cfg.MaxBytes = 48*time.Hour, 1<<30
 	require.Contains(t, cfg.addCommand(), " --max-age=48h --max-bytes=1073741824")
 }
