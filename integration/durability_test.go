@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -25,9 +26,7 @@ func TestAnEventThatPostgresForgetsWasNeverPublished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := map[string]string{"wal_writer_delay": "10s"}
-			for name, value := range how.settings {
-				settings[name] = value
-			}
+			maps.Copy(settings, how.settings)
 			server := harness.StartPostgres(t, harness.PostgresOptions{Settings: settings})
 			db := server.Database(t)
 			writer, err := pgx.Connect(t.Context(), db.URL)

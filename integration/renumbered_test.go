@@ -120,7 +120,7 @@ func TestRewrittenTableIsNotPublishedAgain(t *testing.T) {
 				if !live {
 					stop()
 				}
-				for _, statement := range strings.Split(change, ";") {
+				for statement := range strings.SplitSeq(change, ";") {
 					_, err := db.Pool.Exec(t.Context(), statement)
 					require.NoError(t, err)
 				}

@@ -357,7 +357,7 @@ func renumber(client io.Writer, server io.Reader) {
 		if head[0] == 'K' {
 			binary.BigEndian.PutUint32(body, 4246056743)
 		}
-		if _, err := client.Write(append(head, body...)); err != nil {
+		if _, err := client.Write(slices.Concat(head, body)); err != nil {
 			return
 		}
 		if head[0] == 'Z' {

@@ -215,7 +215,7 @@ func (r *simulatedReader) requireOrder() {
 func TestGapsInASimulatedDatabase(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
-		dice := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // no secret
+		dice := rand.New(rand.NewPCG(seed, 1))
 		db := newSimulation()
 		quiet := false
 		r := &simulatedReader{t: t, db: db, gaps: newGaps(), got: map[int64]bool{}}

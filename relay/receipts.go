@@ -63,7 +63,7 @@ type eventIDs []identity
 
 // Dimensions implements [pgtype.ArrayGetter].
 func (e eventIDs) Dimensions() []pgtype.ArrayDimension {
-	return []pgtype.ArrayDimension{{Length: int32(len(e)), LowerBound: 1}} //nolint:gosec // a batch
+	return []pgtype.ArrayDimension{{Length: int32(len(e)), LowerBound: 1}}
 }
 
 // Index implements [pgtype.ArrayGetter].

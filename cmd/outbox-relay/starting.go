@@ -28,7 +28,7 @@ func (s *starting) tried(source int, err error) error {
 	defer s.mu.Unlock()
 	s.begun = s.begun || err == nil
 	s.stuck[source] = nil
-	if f := (*failure)(nil); err != nil && !(errors.As(err, &f) && f.passes) {
+	if f := (*failure)(nil); err != nil && (!errors.As(err, &f) || !f.passes) {
 		s.stuck[source] = err
 	}
 	if s.begun {

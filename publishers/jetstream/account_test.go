@@ -36,7 +36,7 @@ func TestAStreamOfAnotherAccount(t *testing.T) {
 	events := append(testEvents(cfg, 1, 0), testEvents(cfg, 600, 7)...)
 	publishAll(t, p, events[:1])
 	publishAll(t, p, events[1:])
-	require.Equal(t, len(events), len(storedIDs(t, hub, cfg.StreamName)))
+	require.Len(t, storedIDs(t, hub, cfg.StreamName), len(events))
 	require.Equal(t, ids(events[:1]), storedIDs(t, hub, cfg.StreamName)[:1])
 	info, err := stream.Info(t.Context())
 	require.NoError(t, err)
