@@ -172,8 +172,9 @@
 // event_id, so a row that only has the id of a receipt stays, and is an event to publish.
 //
 // Comparing each retained row would be slow, so the ids of a receipt count by themselves as long as they cannot have been
-// drawn again. Three facts are checked in the snapshot of each statement that reads events (sql/unchanged.sql); if one
-// fails the statement returns nothing, and a new session begins:
+// drawn again. Each statement that reads events checks three facts (sql/unchanged.sql); if one fails the statement returns
+// nothing, and a new session begins. The first is read as it is now, not in the statement's snapshot; the lock on the table
+// keeps the two together for all that changes the table. After ALTER SEQUENCE RESTART alone the next statement finds it.
 //
 //	fact                                                 changed by
 //	---------------------------------------------------  ----------------------------------------------------------
