@@ -59,7 +59,7 @@ func New(ctx context.Context, url string, perSecond int, ledger Ledger, log *zap
 		pool.Close()
 		return nil, fmt.Errorf("make the tables of the game: %w", err)
 	}
-	limiter := rate.NewLimiter(rate.Limit(perSecond), max(2, perSecond/20))
+	limiter := rate.NewLimiter(rate.Limit(perSecond), max(3, perSecond/20))
 	return &Game{pool: pool, ledger: ledger, log: log, limiter: limiter}, nil
 }
 

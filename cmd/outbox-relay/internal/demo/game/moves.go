@@ -39,6 +39,7 @@ type move struct {
 
 var (
 	levelUp  = move{players: 1, events: 1, play: playLevelUp}
+	quest    = move{players: 1, events: 3, play: playQuest}
 	trade    = move{players: 2, events: 2, play: playTrade}
 	winMatch = move{players: 2, events: 1, play: playMatch}
 )
@@ -46,8 +47,10 @@ var (
 // anyMove draws a move: most are level-ups.
 func anyMove() move {
 	switch n := rand.IntN(10); {
-	case n < 6:
+	case n < 4:
 		return levelUp
+	case n < 6:
+		return quest
 	case n < 8:
 		return trade
 	default:
@@ -59,6 +62,15 @@ func playLevelUp(players []*player) []happening {
 	p := players[0]
 	p.Level++
 	return []happening{LevelUp{Fact: p.fact(), OldLevel: p.Level - 1, NewLevel: p.Level}}
+}
+
+// playQuest is worth three levels: three events of one player in one transaction.
+func playQuest(players []*player) []happening {
+	var happenings []happening
+	for range 3 {
+		happenings = append(happenings, playLevelUp(players)...)
+	}
+	return happenings
 }
 
 func playTrade(players []*player) []happening {

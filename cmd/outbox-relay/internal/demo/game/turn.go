@@ -50,7 +50,8 @@ func (g *Game) play(ctx context.Context, t turn) error {
 	return nil
 }
 
-// write locks the players, changes them, and writes the events. It also returns the events when it fails.
+// write locks the players, changes them, and writes the events, each by a statement of its own, as services do that publish
+// where something happens. It also returns the events when it fails.
 func (t turn) write(ctx context.Context, tx pgx.Tx) ([]account.Event, error) {
 	locked, err := lock(ctx, tx, t.ids)
 	if err != nil {
@@ -58,14 +59,18 @@ func (t turn) write(ctx context.Context, tx pgx.Tx) ([]account.Event, error) {
 	}
 	happenings := t.move.play(locked)
 	events := make([]account.Event, len(happenings))
-	publishable := make([]outbox.Event, len(happenings))
 	for i, h := range happenings {
-		events[i], publishable[i] = h.Entry(), h
+		events[i] = h.Entry()
 	}
 	if err := save(ctx, tx, locked, happenings); err != nil {
 		return events, err
 	}
-	return events, outbox.Publish(ctx, tx, publishable...)
+	for _, h := range happenings {
+		if err := outbox.Publish(ctx, tx, h); err != nil {
+			return events, err
+		}
+	}
+	return events, nil
 }
 
 // lock takes the row locks of the players, in the order of their ids so that two turns never wait for each other, and returns the
