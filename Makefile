@@ -15,7 +15,7 @@ HARNESS := github.com/gameoutbox/relay/integration/harness
 PACKAGES = go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...
 INTEGRATION_PACKAGES = $$($(PACKAGES) | grep -F '$(HARNESS)' | cut -d' ' -f1)
 UNIT_PACKAGES = $$($(PACKAGES) | grep -vF '$(HARNESS)' | cut -d' ' -f1)
-GO_TEST := go test -timeout 30m
+GO_TEST := go test -timeout 60m
 # The tests that depend on the version of Postgres: migrations, rules and rights, and what the reader relies on.
 POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted|Doorbell|NobodyNotifies|ABurst
 # The tests that have a small size for every run and a full one.
