@@ -71,11 +71,11 @@ func TestAFullDiskWithoutAFallback(t *testing.T) {
 		code, text := p.get("/readyz")
 		return code == http.StatusServiceUnavailable && strings.Contains(text, "stays at sequence") && strings.Contains(text, "check the disk and the log")
 	}, time.Minute, time.Millisecond)
-	sessions := strings.Count(p.output.String(), "reading the outbox from its beginning")
+	sessions := strings.Count(p.output.String(), "reading events again")
 	require.Eventually(t, func() bool {
 		code, _ := p.get("/readyz")
 		require.Equal(t, http.StatusServiceUnavailable, code)
-		return strings.Count(p.output.String(), "reading the outbox from its beginning") > sessions+1
+		return strings.Count(p.output.String(), "reading events again") > sessions+1
 	}, time.Minute, 20*time.Millisecond, "no session began anew")
 	require.Zero(t, strings.Count(p.output.String(), "broker stores events again"))
 

@@ -291,11 +291,15 @@ func TestAConnectionStringThatCannotWorkIsRefused(t *testing.T) {
 		"unknown to the driver":    {db.URL + "&default_query_exec_mode=fast", 2, []string{"postgres.url is", "default_query_exec_mode"}},
 		"a number that is none":    {db.URL + "&statement_cache_capacity=none", 2, []string{"postgres.url is", "statement_cache_capacity"}},
 		"an option of a pool":      {db.URL + "&pool_max_conns=none", 2, []string{"postgres.url is", "pool_max_conns"}},
-		"only a standby":           {db.URL + "&target_session_attrs=standby", 1, []string{"target_session_attrs=read-write"}},
+		"only a standby":           {db.URL + "&target_session_attrs=standby", 0, []string{"target_session_attrs=read-write"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireStartFails(t, newCLI(t, c.url).run(t, "run"), c.code, c.want...)
+			if c.code == 0 { // a role of the server that may change: run waits for it, and the others end
+				c.code = 1
+			} else {
+				requireStartFails(t, newCLI(t, c.url).run(t, "run"), c.code, c.want...)
+			}
 			requireStartFails(t, newCLI(t, c.url).run(t, "migrate", "up"), c.code, c.want...)
 			requireStartFails(t, newCLI(t, c.url).run(t, "publish", "game.x"), c.code, c.want...)
 		})

@@ -89,6 +89,9 @@ var passing = []string{"08", "25", "40", "53", "55", "57", "58"}
 // network says, but for encryption: a server that is not up yet has no address in some networks.
 func mayPass(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if strings.Contains(refused.Message, "startup parameter") { // a pooler that does not know an option of the URL
+			return false
+		}
 		return slices.ContainsFunc(passing, func(class string) bool { return strings.HasPrefix(refused.Code, class) })
 	}
 	return slices.ContainsFunc(attempts(err), func(attempt error) bool {
