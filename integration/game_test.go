@@ -242,7 +242,7 @@ func (g *game) requireWhole(t testing.TB, got []move) {
 			next[m.Key] = m.N
 		}
 		if t.Failed() {
-			break
+			return
 		}
 	}
 	require.Equal(t, g.committed(t), next)

@@ -30,8 +30,6 @@ type PostgresOptions struct {
 	Version string
 	// Settings are server settings such as "max_connections": "20"; they win over the harness's own.
 	Settings map[string]string
-	// OneCore binds the server to a single core, so that its processes preempt each other between any two steps.
-	OneCore bool
 }
 
 // PostgresServer is a Postgres of one test. Its URL names the maintenance database "postgres" and the superuser.
@@ -68,7 +66,6 @@ func postgresRecipe(options PostgresOptions) recipe {
 		port:    "5432/tcp",
 		url:     func(port int) string { return postgresURL(port, "postgres") },
 		ping:    pingPostgres,
-		oneCore: options.OneCore,
 		request: func(int) testcontainers.ContainerRequest {
 			return testcontainers.ContainerRequest{
 				Env: map[string]string{"POSTGRES_USER": postgresUser, "POSTGRES_PASSWORD": postgresPassword},

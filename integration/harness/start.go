@@ -20,7 +20,6 @@ type recipe struct {
 	version string // of the image; empty for the default
 	port    string // that the server listens on in the container, such as "5432/tcp"
 	data    string // folder that is kept on a volume, for the container's own file system is slow; empty for none
-	oneCore bool   // run on core 0 alone
 	disk    string // size of that volume, such as "24m"; empty for no limit
 	beside  string // container whose volumes it has too; empty for none
 	// url makes the server's URL from its port on 127.0.0.1.
@@ -94,9 +93,6 @@ func (r recipe) hostConfig(port int) func(*container.HostConfig) {
 	return func(host *container.HostConfig) {
 		host.PortBindings = network.PortMap{
 			network.MustParsePort(r.port): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(port)}},
-		}
-		if r.oneCore {
-			host.CpusetCpus = "0"
 		}
 		if r.data != "" {
 			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Target: r.data, VolumeOptions: r.volume()})
