@@ -80,8 +80,24 @@ func (l *lab) openDatabase(ctx context.Context) (err error) {
 	if err := l.migrate(ctx); err != nil {
 		return err
 	}
-	l.pool, err = relay.NewPool(ctx, l.url, 8)
+	l.pool, err = newPool(ctx, l.url)
 	return err
+}
+
+// newPool returns a pool as the relay's, so that what is read by hand has the same plans. Its connections find the tables of
+// the rivals too, which lie in the schema public.
+func newPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	relays, err := relay.NewPool(ctx, url, 8)
+	if err != nil {
+		return nil, err
+	}
+	defer relays.Close()
+	cfg := relays.Config()
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "set search_path = public")
+		return err
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 func (l *lab) migrate(ctx context.Context) error {
