@@ -87,7 +87,7 @@ sources:
   - {name: a, postgres: {url: postgres://a/game}}
   - {name: b, postgres: {url: postgres://b/game}, mq: {nats_url: nats://b}}
 `}).Sources()
-	require.False(t, sources[0].Config.UsesNATS(), "nobody has said where its events go")
+	require.False(t, sources[0].Config.UsesNATS(), "no setting says where its events go")
 }
 
 // TestTheExampleOfManyDatabases loads what README.md shows, and what it showed before.

@@ -13,7 +13,7 @@ import (
 )
 
 // TestAnEventThatPostgresForgetsWasNeverPublished kills a server right after events of asynchronous commits were
-// published. The server writes such commits to disk seconds later, unless somebody asks for it.
+// published. The server writes such commits to disk seconds later, unless it is asked to.
 func TestAnEventThatPostgresForgetsWasNeverPublished(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]struct {

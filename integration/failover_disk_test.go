@@ -76,7 +76,7 @@ func TestAFullDiskWithoutAFallback(t *testing.T) {
 		code, _ := p.get("/readyz")
 		require.Equal(t, http.StatusServiceUnavailable, code)
 		return strings.Count(p.output.String(), "reading events again") > sessions+1
-	}, time.Minute, 20*time.Millisecond, "no session began anew")
+	}, time.Minute, 20*time.Millisecond, "no new session began")
 	require.Zero(t, strings.Count(p.output.String(), "broker stores events again"))
 
 	disk.Free()
