@@ -2,7 +2,7 @@
 -- the first or last row of one of the last receipts is not the acknowledged one. An id that is drawn again is followed by all ids
 -- after it, so a sequence that has passed the receipts again has passed the last ones too.
 with highest as (
-    select id, upper(ids) - 1 as last_id from outbox.receipts where generation = $1::bigint order by 2 desc limit 16
+    select id, upper(ids) - 1 as last_id from outbox.receipts where generation = $1::bigint order by 2 desc limit 2
 ), edge as (
     select pair.id, pair.event_id
     from highest
