@@ -60,10 +60,14 @@ func (r *Relay) newBell(conn *pgx.Conn) *bell {
 	return &bell{conn: conn, db: r.db, cfg: r.cfg, track: r.track}
 }
 
-// again reports whether to look again at once after a look that found b: after a find, unless what comes next rings, and after the one
-// look that found nothing and after which the reader may sleep, for what was committed before it had the lock.
+// again reports whether to look again at once after a look that found last: after one that was cut short, after a find
+// unless what comes next rings, and after the one look that found nothing and after which the reader may sleep, for what
+// was committed before it had the lock.
 func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error) {
-	if len(last.events) == 0 {
+	switch {
+	case read.gaps.cut():
+		return true, nil
+	case len(last.events) == 0:
 		return b.ask(ctx)
 	}
 	if b.silent {
@@ -71,7 +75,7 @@ func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error
 			return false, err
 		}
 	}
-	return !b.held || read.behind || read.gaps.cut(), nil
+	return !b.held || read.behind, nil
 }
 
 // ask tries for the lock after a look that found nothing, and reports whether the reader has it now and had it not before.

@@ -96,7 +96,8 @@
 //     ended;
 //  4. of the owners of the other gaps, which have ended. If any has, its gaps are added and step 3 is done again.
 //
-// What 1 and 3 found is merged by id and handed out. A gap is closed once all writers that were first listed with it
+// What 1 and 3 found is merged by id and handed out. If a limit cut step 3 short, that goes up to the first gap it left,
+// and the rest waits for the next round. A gap is closed once all writers that were first listed with it
 // have ended and a later look has found it empty. An open transaction delays only itself: only its gaps wait, and they
 // cost one small statement a round, however many they are.
 //
@@ -116,7 +117,8 @@
 // the reader against Postgres.
 //
 // If more than 65,536 gaps wait, they are given up: memory is bounded. Then the end of each of their owners makes the
-// reader look for their rows among all ids at or below the head before it hands anything out.
+// reader look for their rows among all ids at or below the head before it hands anything out. Of an owner without a known
+// id that end shows only in the list: in those microseconds a row of such a gap may be overtaken.
 //
 // A new session begins at the last id that a receipt covers, and takes what lies between the receipts for gaps:
 // acknowledged rows that are retained are not read again, however many they are.

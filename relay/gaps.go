@@ -102,35 +102,26 @@ func (g *gaps) newestRound() uint64 {
 	return newest
 }
 
-// setWriters takes a new list of writers, which begins a round.
+// setWriters takes a new list of writers, which begins a round. It may name a writer twice, see sql/writers.sql.
 func (g *gaps) setWriters(list []heldWriter) {
 	g.round++
-	gone := g.writers
+	former := g.writers
 	g.writers = make(map[string]openWriter, len(list))
-	var prepared []heldWriter
 	for _, held := range list {
-		w, known := gone[held.Virtual]
-		if !known && isPrepared(held.Virtual) {
-			prepared = append(prepared, held)
-			continue
-		}
-		if !known {
+		w, known := former[held.Virtual]
+		switch {
+		case known:
+		case isPrepared(held.Virtual):
+			w = formerSelf(held, former, g.round)
+		default:
 			w.since = g.round
 		}
-		delete(gone, held.Virtual)
-		g.add(held, w)
-	}
-	for _, held := range prepared {
-		g.add(held, formerSelf(held, gone, g.round))
-	}
-
-	oldestGone := uint64(math.MaxUint64)
-	for _, w := range gone {
-		if isOpen(w) {
-			oldestGone = min(oldestGone, w.since)
+		if w.xid == 0 {
+			w.xid = cmp.Or(held.XID, g.writers[held.Virtual].xid)
 		}
+		g.writers[held.Virtual] = w
 	}
-	g.ownersEnded(oldestGone)
+	g.ownersEnded(g.oldestGone(former))
 	for _, each := range g.found {
 		each.round = g.round
 		g.unread = append(g.unread, each)
@@ -138,24 +129,34 @@ func (g *gaps) setWriters(list []heldWriter) {
 	g.found = g.found[:0]
 }
 
-func (g *gaps) add(held heldWriter, w openWriter) {
-	if w.xid == 0 {
-		w.xid = held.XID
+// oldestGone returns the earliest round of the open former writers that are no longer listed, under their name or as
+// prepared transactions; math.MaxUint64 if all are.
+func (g *gaps) oldestGone(former map[string]openWriter) uint64 {
+	prepared := make(map[int64]bool)
+	for name, w := range g.writers {
+		if isPrepared(name) {
+			prepared[w.xid] = true
+		}
 	}
-	g.writers[held.Virtual] = w
+	oldest := uint64(math.MaxUint64)
+	for name, w := range former {
+		if _, listed := g.writers[name]; !listed && isOpen(w) && (w.xid == 0 || !prepared[w.xid]) {
+			oldest = min(oldest, w.since)
+		}
+	}
+	return oldest
 }
 
-// formerSelf returns what is known of a transaction that was listed under another name before PREPARE TRANSACTION, and
-// takes that name out of gone. Without its id at that time it may be any of those that are gone and had none.
-func formerSelf(held heldWriter, gone map[string]openWriter, round uint64) openWriter {
+// formerSelf returns what is known of a transaction that was listed under another name before PREPARE TRANSACTION.
+// Without its id at that time it may be any of those that had none.
+func formerSelf(held heldWriter, former map[string]openWriter, round uint64) openWriter {
 	w := openWriter{since: round}
-	for name, former := range gone {
-		switch former.xid {
+	for _, each := range former {
+		switch each.xid {
 		case 0:
-			w.since = min(w.since, former.since)
+			w.since = min(w.since, each.since)
 		case held.XID:
-			delete(gone, name)
-			return former
+			return each
 		}
 	}
 	return w
@@ -243,6 +244,15 @@ func (g *gaps) endLook(looked int, seen []int64, readTo int64) {
 
 // cut reports whether the last look left gaps that it should have read.
 func (g *gaps) cut() bool { return len(g.unread) > 0 }
+
+// unreadFrom returns the least id of the gaps that the last look should have read and left; math.MaxInt64 if there is
+// none. No later row may be handed out before they are read.
+func (g *gaps) unreadFrom() int64 {
+	if !g.cut() {
+		return math.MaxInt64
+	}
+	return g.unread[0].first // look has sorted them
+}
 
 // without returns what is left of a gap after the ids in seen, which are sorted, got their rows.
 func (each gap) without(seen []int64) []gap {

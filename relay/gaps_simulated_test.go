@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -22,7 +24,8 @@ type simulation struct {
 
 type simulatedWriter struct {
 	name    string
-	key     int // whose row it holds, from its begin to the release of its transaction id, if it has one
+	former  string // before PREPARE TRANSACTION, for as long as a list may still have it
+	key     int    // whose row it holds, from its begin to the release of its transaction id, if it has one
 	xid     int64
 	ids     []int64
 	visible bool // committed, or rolled back
@@ -50,7 +53,7 @@ func (s *simulation) step(r *rand.Rand) {
 	case dice < 8:
 		s.write(r, w)
 	case dice == 8 && w.xid != 0 && !isPrepared(w.name):
-		w.name = fmt.Sprintf("-1/%d", w.xid)
+		w.former, w.name = w.name, fmt.Sprintf("-1/%d", w.xid)
 	case dice > 10:
 		w.visible, w.aborted = true, r.IntN(3) == 0
 	}
@@ -94,16 +97,22 @@ func (s *simulation) release(r *rand.Rand, w *simulatedWriter) {
 	}
 }
 
-// list is sql/writers.sql: the sequence's lock and those on transaction ids, as they are at one moment.
-func (s *simulation) list() (list []heldWriter) {
+// list is sql/writers.sql: the sequence's lock and those on transaction ids. pg_locks copies the fast-path locks first, so
+// a lock that moves to the shared table meanwhile is listed twice, and by PREPARE TRANSACTION under both names.
+func (s *simulation) list(r *rand.Rand) (list []heldWriter) {
 	for _, w := range s.writers {
-		if w.holds.sequence {
-			held := heldWriter{Virtual: w.name}
-			if w.holds.xid {
-				held.XID = w.xid
-			}
-			list = append(list, held)
+		if !w.holds.sequence {
+			continue
 		}
+		held := heldWriter{Virtual: w.name}
+		if w.holds.xid {
+			held.XID = w.xid
+		}
+		if r.IntN(4) == 0 {
+			list = append(list, heldWriter{Virtual: cmp.Or(w.former, w.name), XID: held.XID * int64(r.IntN(2))})
+		}
+		w.former = ""
+		list = append(list, held)
 	}
 	return list
 }
@@ -152,6 +161,7 @@ type simulatedReader struct {
 	order []int64 // as handed out
 	fresh []int64
 	steps func()
+	dice  *rand.Rand
 }
 
 func (r *simulatedReader) round(limit int) {
@@ -163,10 +173,10 @@ func (r *simulatedReader) round(limit int) {
 			r.head = id
 		}
 	}
-	late, whole := r.readGaps(limit)
-	if whole {
-		late = append(late, r.fresh...)
-		r.fresh = nil
+	late := r.readGaps(limit)
+	for len(r.fresh) > 0 && r.fresh[0] < r.gaps.unreadFrom() {
+		late = append(late, r.fresh[0])
+		r.fresh = r.fresh[1:]
 	}
 	slices.Sort(late)
 	for _, id := range late {
@@ -176,11 +186,11 @@ func (r *simulatedReader) round(limit int) {
 	r.order = append(r.order, late...)
 }
 
-func (r *simulatedReader) readGaps(limit int) (late []int64, whole bool) {
+func (r *simulatedReader) readGaps(limit int) (late []int64) {
 	for r.gaps.any() {
 		r.steps()
 		if r.gaps.needWriters() {
-			r.gaps.setWriters(r.db.list())
+			r.gaps.setWriters(r.db.list(r.dice))
 			r.steps()
 		}
 		look := slices.Clone(r.gaps.look(limit))
@@ -196,10 +206,15 @@ func (r *simulatedReader) readGaps(limit int) (late []int64, whole bool) {
 				continue
 			}
 		}
-		r.gaps.endLook(len(look), late, 1<<62)
-		return late, !r.gaps.cut()
+		readTo := int64(math.MaxInt64)
+		if most := 1 + r.dice.IntN(6); len(late) >= most {
+			late = late[:most]
+			readTo = late[most-1]
+		}
+		r.gaps.endLook(len(look), late, readTo)
+		return late
 	}
-	return nil, true
+	return nil
 }
 
 // requireOrder fails if a row was handed out after a later one of its transaction or of its key.
@@ -218,7 +233,7 @@ func TestGapsInASimulatedDatabase(t *testing.T) {
 		dice := rand.New(rand.NewPCG(seed, 1))
 		db := newSimulation()
 		quiet := false
-		r := &simulatedReader{t: t, db: db, gaps: newGaps(), got: map[int64]bool{}}
+		r := &simulatedReader{t: t, db: db, gaps: newGaps(), got: map[int64]bool{}, dice: dice}
 		r.steps = func() {
 			for range dice.IntN(8) {
 				if !quiet {

@@ -183,3 +183,29 @@ func BenchmarkGapRound(b *testing.B) {
 		g.lookAgain(listed("3/1=1", fmt.Sprintf("5/%d=%d", i, 100_000+i)))
 	}
 }
+
+// pg_locks copies the fast-path locks before the others, so one that moves meanwhile is listed twice.
+func TestAWriterThatIsListedTwiceStaysTheSame(t *testing.T) {
+	t.Parallel()
+	g := newGaps()
+	g.miss(5, 5)
+	g.lookAgain(listed("3/1=700"))
+	g.miss(9, 9)
+	require.Len(t, g.lookAgain(listed("3/1", "3/1=700")), 1)
+	require.Len(t, g.lookAgain(nil), 2, "its older gap is not forgotten")
+	require.False(t, g.any())
+}
+
+func TestAWriterThatIsListedUnderBothNamesWhileItIsPrepared(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"3/1", "3/1=700"} {
+		g := newGaps()
+		g.miss(5, 5)
+		g.lookAgain(listed(first))
+		g.lookAgain(listed("3/1", "-1/700=700"))
+		g.lookAgain(listed("-1/700=700"))
+		require.True(t, g.any(), "it may still commit id 5")
+		require.Len(t, g.lookAgain(nil), 1)
+		require.False(t, g.any())
+	}
+}

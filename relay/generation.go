@@ -69,6 +69,18 @@ func explainChange(err error) error {
 	return err
 }
 
+// readIdentity returns the event with an id; the zero value if there is none.
+func readIdentity(ctx context.Context, db Queryer, id int64) (found identity, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	rows, err := db.Query(ctx, "select id, event_id from outbox.events where id = $1", id)
+	if err != nil {
+		return found, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{&found.id, (*[16]byte)(&found.eventID)}, func() error { return nil })
+	return found, err
+}
+
 func (r *reader) mark() mark {
 	m := mark{generation: r.table, last: identity{id: r.head}}
 	if r.last.id == r.head {
@@ -86,10 +98,11 @@ func (r *Relay) proveReceipts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if again {
+	if again = again || r.distrusts; again {
 		if err := distrustReceipts(ctx, r.db, r.table); err != nil {
 			return err
 		}
+		r.distrusts = false
 	}
 	all := proof{}
 	for again || others {
@@ -157,7 +170,7 @@ func (r *reader) requireProven(ctx context.Context) error {
 	return err
 }
 
-// readUnacknowledged reads like [reader.read]. It is empty only if there is nothing to read.
+// readUnacknowledged reads like [reader.read], without what was acknowledged, removed and put back.
 func (r *reader) readUnacknowledged(ctx context.Context) (page, error) {
 	for {
 		p, err := r.read(ctx)
@@ -170,7 +183,8 @@ func (r *reader) readUnacknowledged(ctx context.Context) (page, error) {
 	}
 }
 
-// withoutAcknowledged leaves out of a page what was acknowledged, removed and put back, as when outbox.events alone is restored.
+// withoutAcknowledged leaves out of a page what was acknowledged, removed and put back, as when outbox.events alone is
+// restored.
 func (r *reader) withoutAcknowledged(ctx context.Context, p page) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()

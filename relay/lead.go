@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -208,10 +209,20 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	purge := purger{db: r.db, retention: r.cfg.Retention, brokers: r.purges(), track: r.track, metrics: r.metrics}
 
 	group, running := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.measureLoop(running) })
-	group.Go(func() error { return r.switchLoop(running) })
-	group.Go(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
-	group.Go(func() error {
+	var renumbered atomic.Bool // whoever noticed it, and whichever error came first
+	start := func(loop func() error) {
+		group.Go(func() error {
+			err := loop()
+			if errors.Is(err, errRenumbered) {
+				renumbered.Store(true)
+			}
+			return err
+		})
+	}
+	start(func() error { return r.measureLoop(running) })
+	start(func() error { return r.switchLoop(running) })
+	start(func() error { return purge.run(running, r.cfg.newBackoff(r.cfg.BackoffMax)) })
+	start(func() error {
 		if err := r.proveReceipts(running); err != nil {
 			return fmt.Errorf("compare the receipts with the events: %w", err)
 		}
@@ -219,14 +230,11 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return r.watchLoop(running, at, state) })
+		start(func() error { return r.watchLoop(running, at, state) })
 		return r.pipeline(running, until, reading, r.newBell(conn.Conn()), at, state)
 	})
 	err = group.Wait()
-	if errors.Is(err, errRenumbered) {
-		// The next session may find a sequence that has passed the receipts again.
-		err = errors.Join(err, distrustReceipts(ctx, r.db, r.table))
-	}
+	r.distrusts = r.distrusts || renumbered.Load() // the next session may find a sequence that has passed the receipts again
 	return err
 }
 

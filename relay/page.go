@@ -29,6 +29,25 @@ func (p page) full(max limits) bool {
 	return len(p.events) >= max.events || p.bytes >= max.bytes || p.omitted
 }
 
+// cutBefore returns the events with ids below id, and the rest.
+func (p page) cutBefore(id int64) (before, rest page) {
+	at := len(p.events)
+	for at > 0 && p.events[at-1].ID >= id {
+		at--
+	}
+	if at == len(p.events) {
+		return p, page{}
+	}
+	before, rest = p, p
+	before.events, rest.events = p.events[:at:at], p.events[at:]
+	before.bytes = 0
+	for i := range before.events {
+		before.bytes += len(before.events[i].Payload)
+	}
+	rest.bytes -= before.bytes
+	return before, rest
+}
+
 // merge returns two pages as one, by id.
 func merge(late, fresh page) page {
 	if len(late.events) == 0 {

@@ -54,3 +54,21 @@ func TestAPageKeepsEventsWithBrokenHeaders(t *testing.T) {
 	require.ErrorContains(t, p.broken[2], "not an object of strings")
 	require.Contains(t, p.broken, int64(3))
 }
+
+func TestAPageIsCutBeforeAnID(t *testing.T) {
+	t.Parallel()
+	p := page{events: []Event{{ID: 3, Payload: make([]byte, 5)}, {ID: 7, Payload: make([]byte, 9)}, {ID: 8}}, bytes: 14}
+	for id, want := range map[int64]int{0: 0, 3: 0, 4: 1, 7: 1, 8: 2, 9: 3} {
+		before, rest := p.cutBefore(id)
+		require.Len(t, before.events, want, "before id %d", id)
+		require.Len(t, rest.events, len(p.events)-want)
+		require.Equal(t, p.bytes, before.bytes+rest.bytes)
+		for _, event := range before.events {
+			require.Less(t, event.ID, id)
+		}
+	}
+	before, rest := p.cutBefore(7)
+	require.Equal(t, 5, before.bytes)
+	_ = append(before.events, Event{ID: 1})
+	require.EqualValues(t, 7, rest.events[0].ID, "who appends to one must not write into the other")
+}

@@ -56,6 +56,9 @@ func (r *reader) rebuild(ctx context.Context) error {
 		return nil
 	}
 	r.head = covered[len(covered)-1].last
+	if r.last, err = readIdentity(ctx, r.db, r.head); err != nil {
+		return err
+	}
 	for _, each := range between(covered, r.head) {
 		r.gaps.miss(each.first, each.last)
 	}
@@ -91,13 +94,13 @@ func (r *reader) read(ctx context.Context) (page, error) {
 			return page{}, err
 		}
 	}
-	late, whole, err := r.readGaps(ctx)
-	if err != nil || !whole {
-		return late, err
+	late, err := r.readGaps(ctx)
+	if err != nil {
+		return page{}, err
 	}
-	p := merge(late, r.fresh)
-	r.fresh = page{}
-	return p, nil
+	var ready page
+	ready, r.fresh = r.fresh.cutBefore(r.gaps.unreadFrom())
+	return merge(late, ready), nil
 }
 
 // readFresh reads the rows after the head.
@@ -119,37 +122,38 @@ func (r *reader) readFresh(ctx context.Context) error {
 	}
 }
 
-// readGaps returns the events that have appeared in the gaps. It is not whole if a limit cut it short: then fresh
-// events wait, for what is still to be read may come before them.
+// readGaps returns the events that have appeared in the gaps. A limit may cut it short: then fresh events behind the
+// first gap that is still to be read wait.
 //
 // A look reads the gaps whose owners have ended, and then asks whether any other owner has. If one has, its rows may be
 // visible to what was read before, though not looked at: the look is done again with its gaps. So whatever is handed
 // out comes after all that is visible of its own transaction and of the earlier ones. It ends, for there are only as
 // many owners as there were when the gaps were found.
-func (r *reader) readGaps(ctx context.Context) (late page, whole bool, err error) {
+func (r *reader) readGaps(ctx context.Context) (page, error) {
 	for r.gaps.any() {
 		if r.gaps.needWriters() {
 			writers, err := readWriters(ctx, r.db)
 			if err != nil {
-				return page{}, false, err
+				return page{}, err
 			}
 			r.gaps.setWriters(writers)
 		}
 		look := r.gaps.look(maxLooks)
-		if late, err = r.readLate(ctx, look); err != nil {
-			return page{}, false, err
+		late, err := r.readLate(ctx, look)
+		if err != nil {
+			return page{}, err
 		}
 		again, err := r.ownersEnded(ctx)
 		switch {
 		case err != nil:
-			return page{}, false, err
+			return page{}, err
 		case again:
 			continue
 		}
 		r.endLook(len(look), late)
-		return late, !r.gaps.cut(), nil
+		return late, nil
 	}
-	return page{}, true, nil
+	return page{}, nil
 }
 
 func (r *reader) readLate(ctx context.Context, look []gap) (page, error) {

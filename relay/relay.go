@@ -57,6 +57,7 @@ type Relay struct {
 	byHand      byHand    // of this session
 	table       int64     // the generation of the table in this session
 	absent      bool      // receipts name events that are not in the table
+	distrusts   bool      // the ids of receipts may have been drawn again, so all are compared with the rows
 	track       *tracker
 	metrics     *metrics
 	version     int64

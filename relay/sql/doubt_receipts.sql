@@ -1,8 +1,13 @@
--- Whether there are receipts of another generation than $1, and whether the ids of receipts of generation $1 may have been drawn again although it is the same: the sequence has gone back behind one of them, or
--- the first or last row of one of the last receipts is not the acknowledged one. An id that is drawn again is followed by all ids
--- after it, so a sequence that has passed the receipts again has passed the last ones too.
+-- Whether the ids of receipts of generation $1 may have been drawn again although it is the same, and whether there are
+-- receipts of other generations. The sequence has gone back behind one of them, or the first or last row of one of the last
+-- two is not the acknowledged one: an id that is drawn again is followed by all ids after it, so a sequence that has passed
+-- the receipts again has passed the last ones too. A receipt may cover no id any more.
 with highest as (
-    select id, upper(ids) - 1 as last_id from outbox.receipts where generation = $1::bigint order by 2 desc limit 2
+    select id, upper(ids) - 1 as last_id
+    from outbox.receipts
+    where generation = $1::bigint and not isempty(ids)
+    order by 2 desc
+    limit 2
 ), edge as (
     select pair.id, pair.event_id
     from highest
