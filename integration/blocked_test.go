@@ -1,15 +1,18 @@
 package integration_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // TestAnEventWhoseSubjectIsNotCapturedIsTold looks at everything that an operator sees: /readyz,
@@ -63,4 +66,83 @@ func TestAnEventWhoseSubjectIsNotCapturedIsTold(t *testing.T) {
 	require.NotRegexp(t, `(?m)^warning +\d+ events? wait`, c.mustRun(t, "status"))
 	code, _ := p.stop(t)
 	require.Zero(t, code, p.logged())
+}
+
+// TestManyEventsThatWaitDelayNobody lets more events wait than lanes hold, each of a key of its own,
+// for what only an operator can change. It counts what the broker is asked, so that it is certain
+// that not each of them is tried again.
+func TestManyEventsThatWaitDelayNobody(t *testing.T) {
+	t.Parallel()
+	const many, manyTimeout = 30_000, 2 * time.Minute
+	for name, c := range map[string]struct {
+		subject func(s stream) string
+		limit   func(*natsjs.StreamConfig)
+		stored  int // of the many
+		mend    func(t *testing.T, s stream, subject string)
+	}{
+		"a subject that the stream does not capture": {
+			subject: func(s stream) string { return "lost_" + s.subject },
+			limit:   func(*natsjs.StreamConfig) {},
+			mend:    func(t *testing.T, s stream, subject string) { s.capture(t, subject) },
+		},
+		"a subject that is full": {
+			subject: func(s stream) string { return s.subject + ".full" },
+			limit: func(cfg *natsjs.StreamConfig) {
+				cfg.MaxMsgsPerSubject, cfg.Discard, cfg.DiscardNewPerSubject = 1, natsjs.DiscardNew, true
+			},
+			stored: 1,
+			mend: func(t *testing.T, s stream, _ string) {
+				existing, err := s.admin(t).Stream(t.Context(), s.name)
+				require.NoError(t, err)
+				cfg := existing.CachedInfo().Config
+				cfg.MaxMsgsPerSubject, cfg.DiscardNewPerSubject = -1, false
+				_, err = s.admin(t).UpdateStream(t.Context(), cfg)
+				require.NoError(t, err)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := migrated(t)
+			s := newStream(t, harness.NATS(t), fmt.Sprintf("many_%d", c.stored))
+			s.create(t, c.limit)
+			subject := c.subject(s)
+			run(t, db.Pool, "select outbox.publish($1, '{}', 'k' || i) from generate_series(1, $2) i", subject, many)
+			stop := func() {}
+			begin := func() *relay.Relay {
+				var r *relay.Relay
+				r, stop = runRelay(t, db.URL, s.publisher(t), nil)
+				return r
+			}
+			r := begin()
+			defer func() { stop() }()
+			flows := func(expected int) {
+				run(t, db.Pool, "select outbox.publish($1, '{}', 'good')", fmt.Sprintf("%s.good.%d", s.subject, expected))
+				run(t, db.Pool, "select outbox.publish($1, '{}', 'k' || $2::int)", s.subject+".behind", many/2)
+				require.Eventually(t, func() bool { return s.count() == c.stored+expected }, manyTimeout, 10*time.Millisecond)
+			}
+			flows(1)
+			require.Eventually(t, func() bool { return r.Status().Delayed == many-c.stored+1 }, manyTimeout, 10*time.Millisecond)
+			retried := r.Status().Retried
+			for i := range 20 {
+				flows(2 + i)
+			}
+			require.Less(t, r.Status().Retried-retried, uint64(many/2), "some are tried for all")
+			stop()
+			r = begin()
+			flows(22)
+			require.Eventually(t, func() bool { return r.Status().Delayed == many-c.stored+22 }, manyTimeout, 10*time.Millisecond)
+			c.mend(t, s, subject)
+			require.Eventually(t, func() bool { return s.count() == many+2*22 }, manyTimeout, 50*time.Millisecond)
+			requireSettled(t, db.Pool)
+			seen := map[string]bool{}
+			for _, msg := range s.read(t) {
+				key := msg.Headers().Get("Outbox-Key")
+				if msg.Subject() == s.subject+".behind" {
+					require.True(t, seen[key], "it was stored before the event that waited")
+				}
+				seen[key] = true
+			}
+		})
+	}
 }

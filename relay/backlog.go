@@ -42,11 +42,12 @@ func waitWithoutReceipt(ctx context.Context, db Queryer) (waiting, error) {
 	return waitBetween(ctx, db, covered)
 }
 
-// waitBetween counts the events without a receipt between those that have one, up to countLimit.
+// waitBetween counts the events without a receipt between those that have one, up to countLimit, and beyond that the ids.
 func waitBetween(ctx context.Context, db Queryer, covered []span) (waiting, error) {
 	head := covered[len(covered)-1].last
 	w := waiting{low: head + 1}
-	for look := range slices.Chunk(between(covered, head), maxLooks) {
+	all := between(covered, head)
+	for look := range slices.Chunk(all, maxLooks) {
 		events, err := readSweep(ctx, db, look, countLimit-w.events)
 		if err != nil {
 			return w, err
@@ -55,6 +56,9 @@ func waitBetween(ctx context.Context, db Queryer, covered []span) (waiting, erro
 			w.oldest = events[0].ID
 		}
 		if w.events += len(events); w.events >= countLimit {
+			for _, each := range behind(all, events[len(events)-1].ID) {
+				w.events += int(each.last - each.first + 1)
+			}
 			break
 		}
 	}

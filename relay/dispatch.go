@@ -37,6 +37,7 @@ type dispatcher struct {
 	metrics   *metrics
 	clock     *clock
 	lanes     *lanes
+	aside     *aside
 	held      *heldKeys
 	out       chan<- settlement
 	progress  *progress
@@ -58,13 +59,13 @@ type dispatcher struct {
 func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error {
 	defer d.progress.idle()
 	for ctx.Err() == nil && d.again == nil {
-		wake := d.retryLanes(ctx, publishing)
+		wake := d.retry(ctx, publishing)
 		if d.again != nil {
 			break
 		}
 		d.progress.idle()
 		source := in
-		if d.lanes.full() {
+		if d.aside.full() {
 			source = nil
 		}
 		select {
@@ -85,7 +86,7 @@ func (d *dispatcher) publishBatch(ctx, publishing context.Context, b batch) {
 	d.progress.work(memoryLimit)
 	pending := d.buryBroken(b)
 	for len(pending) > 0 && ctx.Err() == nil && d.again == nil {
-		if pending = d.queueBehind(d.passHeld(pending, b.flight), b.flight); len(pending) == 0 {
+		if pending = d.queueBehind(d.passAside(d.passHeld(pending, b.flight), b.flight), b.flight); len(pending) == 0 {
 			return
 		}
 		if !d.awaitFence(ctx, publishing) || d.tooLate(d.doubt) {
@@ -152,15 +153,24 @@ func (d *dispatcher) queueBehind(pending []Event, from *flight) []Event {
 		if !d.lanes.waits(&event) {
 			return false
 		}
-		d.lanes.queue(&event)
+		d.queue(&event)
 		queued++
 		return true
 	})
 	if queued > 0 {
-		d.track.delayed(d.lanes.events)
+		d.noteDelayed()
 		from.land(queued)
 	}
 	return pending
+}
+
+// queue puts an event behind those of its key that wait in a lane; where the lanes are full, in the table alone.
+func (d *dispatcher) queue(event *Event) {
+	if d.lanes.full() {
+		d.aside.follow(event.Key, event.ID)
+		return
+	}
+	d.lanes.queue(event)
 }
 
 // publish calls the publisher, with its answer put into the form that the contract promises.
@@ -232,13 +242,13 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 	d.send(news, duplicates, now)
 	if parked > 0 {
 		from.land(parked)
-		d.track.delayed(d.lanes.events)
+		d.noteDelayed()
 	}
 	return left
 }
 
 // refused decides on an event that the broker did not take. It reports true if that is for good: the event is in
-// news.dead then, otherwise in a lane.
+// news.dead then, otherwise in a lane or set aside.
 func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.Time, news *settlement) bool {
 	var failed failures
 	waiting := d.lanes.of(event)
@@ -257,7 +267,11 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 		d.giveUp(event, newDeadLetter(identityOf(event), from, permanent.Reason, permanent.Err, failed), news)
 		return true
 	case !first:
-		d.lanes.queue(event)
+		d.queue(event)
+		return false
+	case d.standsAside(cause, failed):
+		d.track.eventFailed(event, failed.attempts, cause)
+		d.setAside(event, waiting, cause)
 		return false
 	case d.cfg.MaxAttempts > 0 && failed.attempts >= d.cfg.MaxAttempts:
 		d.giveUp(event, newDeadLetter(identityOf(event), from, ReasonAttempts, cause, failed), news)
@@ -267,7 +281,7 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 	if waiting == nil {
 		waiting = d.lanes.open(event)
 	}
-	d.lanes.fail(waiting, event, failed, cause)
+	d.lanes.fail(waiting, failed, cause)
 	return false
 }
 
@@ -308,7 +322,6 @@ func (d *dispatcher) send(news settlement, duplicates int, now time.Time) {
 
 // react draws the conclusions of one Publish for the next: the state of the broker, the size of the next call, and a pause.
 func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
-	d.track.blocked(d.lanes.blocked.now())
 	if endsSession(err) {
 		d.again = fmt.Errorf("%w: %w", errAgain, err)
 		return
@@ -319,6 +332,7 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	if err == nil {
 		if d.track.brokerAnswered(BrokerOK, nil) {
 			d.lanes.hurry(time.Now())
+			d.aside.hurry(time.Now())
 		}
 		d.backoff.Reset()
 		d.size = min(d.size*2, d.cfg.BatchEvents)

@@ -20,8 +20,10 @@ import (
 type script struct {
 	mu     sync.Mutex
 	answer []func(events []Event) ([]Outcome, error)
-	calls  [][]int64 // the ids of each call
-	stored []int64
+	// fallback answers when answer is used up; nil stores everything.
+	fallback func(events []Event) ([]Outcome, error)
+	calls    [][]int64 // the ids of each call
+	stored   []int64
 }
 
 func (s *script) Name() string                { return "script" }
@@ -36,9 +38,12 @@ func (s *script) Publish(_ context.Context, events []Event) ([]Outcome, error) {
 	}
 	s.calls = append(s.calls, ids)
 	outcomes, err := stored(len(events)), error(nil)
-	if len(s.answer) > 0 {
+	switch {
+	case len(s.answer) > 0:
 		outcomes, err = s.answer[0](events)
 		s.answer = s.answer[1:]
+	case s.fallback != nil:
+		outcomes, err = s.fallback(events)
 	}
 	for i := range outcomes {
 		if outcomes[i].Stored {
@@ -46,6 +51,13 @@ func (s *script) Publish(_ context.Context, events []Event) ([]Outcome, error) {
 		}
 	}
 	return outcomes, err
+}
+
+// total returns how many calls there were.
+func (s *script) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
 }
 
 // tries returns how often an event was published.
@@ -95,7 +107,8 @@ func newBench(t *testing.T, events []Event, answers ...func([]Event) ([]Outcome,
 	out := make(chan settlement, 16)
 	b.dispatcher = &dispatcher{
 		cfg: cfg, publisher: b.publisher, track: track, metrics: m, clock: &clock{}, out: out, reread: b.reread,
-		lanes: newLanes(parked, cfg.newLaneBackoff), held: newHeldKeys(nil), size: cfg.BatchEvents, backoff: cfg.newBackoff(time.Millisecond),
+		lanes: newLanes(parked, cfg.newLaneBackoff), aside: newAside(cfg.newLaneBackoff), held: newHeldKeys(nil),
+		size: cfg.BatchEvents, backoff: cfg.newBackoff(time.Millisecond),
 	}
 	b.settler = &settler{track: track, parked: parked, backoff: cfg.newBackoff(time.Millisecond), write: b.settle}
 	b.burier = &burier{track: track, parked: parked, move: b.move, behind: func() bool { return false }}

@@ -219,7 +219,8 @@
 //	Stored                       settles: a receipt, and after the retention the row leaves the table
 //	Err: PermanentError          moves the event to outbox.dead_letters; nobody waits, or its key is held, see AfterDeadLetter
 //	Err: ThrottledError          the event's key waits RetryAfter; no attempt is spent
-//	Err: ErrMisconfigured        the event's key is tried every few seconds; no attempt is spent; status warns, and the relay is ready
+//	Err: ErrMisconfigured        the event is set aside with its key (see type aside), and one of its subject is tried
+//	                             every few seconds; no attempt is spent; status warns, and the relay is ready
 //	Err: anything else           the event's key waits (backoff with jitter); an attempt is spent, but only if the
 //	                             broker has stored something since the last one; after MaxAttempts a dead letter
 //	nothing, error Unavailable   the same events again after a pause; no attempt is spent

@@ -4,15 +4,16 @@ import (
 	"container/heap"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
 
-// maxParked bounds the events that wait in lanes. Only their ids are kept, so this is a few MiB; when it is reached the relay
-// reads nothing new until some are through.
-const maxParked = 100_000
+// maxParked bounds the events that wait in lanes, each of which is tried again by itself. What comes beyond is set aside,
+// see [aside].
+const maxParked = 2000
 
 // failures counts what happened to the first event of a lane.
 type failures struct {
@@ -35,26 +36,27 @@ func (f failures) again(now time.Time, spends bool) failures {
 // everything else flows. An event without a key has a lane of its own.
 type lane struct {
 	name    string
+	key     string
+	subject string  // of its first event when it was opened
 	ids     []int64 // sorted; payloads are read again when it is their turn
 	failed  failures
 	backoff *backoff.ExponentialBackOff
 	due     time.Time
-	at      int  // index in the heap
-	blocked bool // see blocked
+	at      int // index in the heap
 }
 
 // lanes are all the keys that wait, the next one due first. The publish loop owns them.
 type lanes struct {
 	byName     map[string]*lane
+	subjects   map[string]int // of lanes
 	byDue      dueHeap
 	parked     *parkedIDs
-	blocked    blocked
 	events     int // in all lanes
 	newBackoff func() *backoff.ExponentialBackOff
 }
 
 func newLanes(parked *parkedIDs, newBackoff func() *backoff.ExponentialBackOff) *lanes {
-	return &lanes{byName: make(map[string]*lane), parked: parked, newBackoff: newBackoff}
+	return &lanes{byName: make(map[string]*lane), subjects: make(map[string]int), parked: parked, newBackoff: newBackoff}
 }
 
 func laneName(event *Event) string {
@@ -84,14 +86,14 @@ func (l *lanes) queue(event *Event) {
 		each.ids = slices.Insert(each.ids, at, event.ID)
 		l.events++
 		l.parked.add(event.ID)
-		l.blocked.events += count(each.blocked)
 	}
 }
 
 // open makes a lane for an event that has just failed.
 func (l *lanes) open(event *Event) *lane {
-	each := &lane{name: laneName(event), ids: []int64{event.ID}, backoff: l.newBackoff(), due: time.Now()}
+	each := &lane{name: laneName(event), key: strings.Clone(event.Key), subject: strings.Clone(event.Subject), ids: []int64{event.ID}, backoff: l.newBackoff(), due: time.Now()}
 	l.byName[each.name] = each
+	l.subjects[each.subject]++
 	heap.Push(&l.byDue, each)
 	l.events++
 	l.parked.add(event.ID)
@@ -102,10 +104,13 @@ func (l *lanes) open(event *Event) *lane {
 func (l *lanes) of(event *Event) *lane { return l.byName[laneName(event)] }
 
 // fail postpones a lane whose first event failed.
-func (l *lanes) fail(each *lane, event *Event, failed failures, cause error) {
-	l.mark(each, event, cause)
+func (l *lanes) fail(each *lane, failed failures, cause error) {
 	each.failed = failed
-	l.postpone(each, failed.last.Add(l.wait(each, cause)))
+	wait := each.backoff.NextBackOff()
+	if asked := retryAfter(cause); asked > 0 {
+		wait = asked
+	}
+	l.postpone(each, failed.last.Add(wait))
 }
 
 // hurry makes every lane due: the broker has recovered, and what it refused meanwhile need not wait for its backoff.
@@ -123,7 +128,6 @@ func (l *lanes) postpone(each *lane, due time.Time) {
 // leave takes an event out of its lane: it was stored, buried, or is no longer in the table. The id stays parked
 // until it is settled.
 func (l *lanes) leave(each *lane, id int64) {
-	l.unblock(each)
 	if at, found := slices.BinarySearch(each.ids, id); found {
 		each.ids = slices.Delete(each.ids, at, at+1)
 		l.events--
@@ -131,14 +135,29 @@ func (l *lanes) leave(each *lane, id int64) {
 	each.failed = failures{}
 	each.backoff.Reset()
 	if len(each.ids) == 0 {
-		heap.Remove(&l.byDue, each.at)
-		delete(l.byName, each.name)
+		l.remove(each)
 	}
+}
+
+func (l *lanes) remove(each *lane) {
+	heap.Remove(&l.byDue, each.at)
+	delete(l.byName, each.name)
+	if l.subjects[each.subject]--; l.subjects[each.subject] == 0 {
+		delete(l.subjects, each.subject)
+	}
+}
+
+// drop takes a lane away with all its events.
+func (l *lanes) drop(each *lane) {
+	for _, id := range each.ids {
+		l.parked.remove(id)
+	}
+	l.events -= len(each.ids)
+	l.remove(each)
 }
 
 // cut takes the events behind id out of a lane, for good, and returns how many they were.
 func (l *lanes) cut(each *lane, id int64) int {
-	l.unblock(each)
 	at, found := slices.BinarySearch(each.ids, id)
 	at += count(found)
 	later := each.ids[at:]

@@ -205,6 +205,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	r.landed.Store(false)
 	r.parked.Store(newParkedIDs())
 	r.held.Store(newHeldKeys(keys))
+	r.aside.Store(newAside(r.cfg.newLaneBackoff))
 	r.track.delayed(0)
 	purge := purger{db: r.db, retention: r.cfg.Retention, brokers: r.purges(), track: r.track, metrics: r.metrics}
 
@@ -283,9 +284,9 @@ func (r *Relay) reconcile(ctx context.Context) (place, StreamState, error) {
 // pipeline runs the loops: read ahead, publish, settle behind. The publish loop takes one batch while the reader holds the
 // next, and the settle loop writes the one before, so that at most three batches are in memory.
 func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, ring *bell, at place, state StreamState) error {
-	parked, held := r.parked.Load(), r.held.Load()
+	parked, held, aside := r.parked.Load(), r.held.Load(), r.aside.Load()
 	bounds := limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}
-	read := newReader(watchedDB{db, r.loops.read}, r.table, bounds, parked, held, &r.low, &r.landed)
+	read := newReader(watchedDB{db, r.loops.read}, r.table, bounds, parked, held, aside, &r.low, &r.landed)
 	read.absent = r.absent
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
@@ -297,7 +298,7 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, rin
 	batches := make(chan batch)
 	settlements := make(chan settlement, 16)
 	dead := make(chan []deadLetter, 16)
-	dispatch := r.newDispatcher(parked, held, settlements, read.rehomed)
+	dispatch := r.newDispatcher(parked, held, aside, settlements, read.rehomed)
 	dispatch.trust = state.DuplicateWindow / 2 // the other half is for clocks, and for the time that a try takes
 	settle := r.newSettler(parked, at, state.Last, dead)
 	bury := r.newBurier(parked)
@@ -328,7 +329,7 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, rin
 	return group.Wait()
 }
 
-func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- settlement, rehomed []span) *dispatcher {
+func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, aside *aside, out chan<- settlement, rehomed []span) *dispatcher {
 	return &dispatcher{
 		cfg: r.cfg, publisher: r.active, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
@@ -336,7 +337,7 @@ func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, out chan<- sett
 			return markRehomed(p, rehomed), err
 		},
 		progress: r.loops.publish, limit: r.limit,
-		lanes: newLanes(parked, r.cfg.newLaneBackoff), held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
+		lanes: newLanes(parked, r.cfg.newLaneBackoff), aside: aside, held: held, size: r.cfg.BatchEvents, backoff: r.cfg.newBackoff(brokerPauseMax),
 	}
 }
 
@@ -367,7 +368,7 @@ func (r *Relay) newBurier(parked *parkedIDs) *burier {
 // with the quiet, and a sweep now and then.
 func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *bell, out chan<- batch) error {
 	lastFind := time.Now()
-	nextSweep := time.Now().Add(r.cfg.SweepInterval)
+	nextSweep, sweepAt := time.Now().Add(r.cfg.SweepInterval), fromStart
 	defer r.loops.read.idle()
 	for {
 		r.loops.read.work(databaseLimit)
@@ -389,11 +390,15 @@ func (r *Relay) readLoop(ctx context.Context, read *reader, db *database, ring *
 			lastFind = time.Now()
 		}
 		if time.Now().After(nextSweep) {
-			took, err := r.sweep(ctx, read)
-			if err != nil {
+			began := time.Now()
+			if sweepAt, err = r.sweep(ctx, read, sweepAt); err != nil {
 				return err
 			}
-			nextSweep = time.Now().Add(max(r.cfg.SweepInterval, sweepShare*took))
+			rest := sweepShare * time.Since(began)
+			if sweepAt == fromStart {
+				rest = max(rest, r.cfg.SweepInterval)
+			}
+			nextSweep = time.Now().Add(rest)
 		}
 		again, err := ring.again(ctx, read, b)
 		if err != nil {
@@ -433,26 +438,28 @@ func hand(ctx context.Context, b batch, db *database, ring *bell, out chan<- bat
 	}
 }
 
-// sweep runs the safety sweep and returns how long it took.
-func (r *Relay) sweep(ctx context.Context, read *reader) (time.Duration, error) {
-	began := time.Now()
-	if err := read.requireProven(ctx); err != nil {
-		return 0, fmt.Errorf("doubt the receipts: %w", err)
-	}
-	found, err := read.sweep(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("sweep for forgotten events: %w", err)
-	}
-	if found > 0 {
-		epoch, err := readEpoch(ctx, r.db)
-		switch {
-		case err != nil:
-			return 0, fmt.Errorf("read the epoch: %w", err)
-		case epoch != r.byHand.epoch: // what was found are events of an operator, which the next session reads
-			return 0, askedSince(ctx, r.db, r.byHand.request)
+// sweep does a part of the safety sweep, see [reader.sweepStep].
+func (r *Relay) sweep(ctx context.Context, read *reader, after int64) (next int64, err error) {
+	if after == fromStart {
+		if err := read.requireProven(ctx); err != nil {
+			return after, fmt.Errorf("doubt the receipts: %w", err)
 		}
-		r.metrics.sweepFound.Add(float64(found))
-		r.track.swept(found)
 	}
-	return time.Since(began), nil
+	found, next, err := read.sweepStep(ctx, after)
+	if err != nil {
+		return after, fmt.Errorf("sweep for forgotten events: %w", err)
+	}
+	if found == 0 {
+		return next, nil
+	}
+	epoch, err := readEpoch(ctx, r.db)
+	switch {
+	case err != nil:
+		return after, fmt.Errorf("read the epoch: %w", err)
+	case epoch != r.byHand.epoch: // what was found are events of an operator, which the next session reads
+		return after, askedSince(ctx, r.db, r.byHand.request)
+	}
+	r.metrics.sweepFound.Add(float64(found))
+	r.track.swept(found)
+	return next, nil
 }

@@ -63,7 +63,11 @@ func (r *Relay) measure(ctx context.Context) error {
 	} else {
 		var parked int
 		parked, w.oldest = r.parked.Load().before(low)
-		w.events += parked
+		aside, least := r.aside.Load().count()
+		w.events += parked + aside
+		if w.oldest == 0 || least > 0 && least < w.oldest {
+			w.oldest = least
+		}
 	}
 	var m measured
 	if err == nil {
@@ -157,7 +161,10 @@ func (r *Relay) advance(ctx context.Context, at place, last, settled uint64) uin
 
 // isSettled reports whether every event that was read is settled: then the stream holds none without a receipt before any end that was
 // seen before. Batches are asked for first, for their events may go to lanes.
-func (r *Relay) isSettled() bool { return r.landed.Load() && r.parked.Load().len() == 0 }
+func (r *Relay) isSettled() bool {
+	aside, _ := r.aside.Load().count()
+	return r.landed.Load() && r.parked.Load().len() == 0 && aside == 0
+}
 
 func inspect(ctx context.Context, ledger Ledger) (StreamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)

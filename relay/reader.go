@@ -31,6 +31,7 @@ type reader struct {
 	flights []*flight // batches handed out that may have unsettled events
 	parked  *parkedIDs
 	held    *heldKeys
+	aside   *aside
 	rehomed []span // events that a fallback got first
 	behind  bool   // whether the last read of new events was as large as it could be
 
@@ -40,8 +41,13 @@ type reader struct {
 	landed *atomic.Bool
 }
 
-func newReader(db Queryer, table int64, max limits, parked *parkedIDs, held *heldKeys, low *atomic.Int64, landed *atomic.Bool) *reader {
-	return &reader{db: db, table: table, max: max, ask: firstAsk(max), gaps: newGaps(), parked: parked, held: held, low: low, landed: landed}
+func newReader(db Queryer, table int64, max limits, parked *parkedIDs, held *heldKeys, aside *aside,
+	low *atomic.Int64, landed *atomic.Bool,
+) *reader {
+	return &reader{
+		db: db, table: table, max: max, ask: firstAsk(max), gaps: newGaps(),
+		parked: parked, held: held, aside: aside, low: low, landed: landed,
+	}
 }
 
 // rebuild begins with the whole table, but for the rows that receipts cover: the head is the last of those, and everything else
@@ -216,41 +222,48 @@ func (r *reader) forgetLanded() {
 // sweep looks for events behind the head that have no receipt and that nobody has on hand, and returns how many it found; the
 // next read delivers them. It should never find any: it is the net under the reader.
 func (r *reader) sweep(ctx context.Context) (found int, err error) {
+	for at := fromStart; ; {
+		n, next, err := r.sweepStep(ctx, at)
+		if found += n; err != nil || next == fromStart {
+			return found, err
+		}
+		at = next
+	}
+}
+
+// fromStart is where a sweep begins and ends: behind every id that is no event's.
+const fromStart = int64(math.MinInt64)
+
+// sweepStep does a part of a sweep, behind id after, that takes some ten milliseconds. It returns the id to go on behind,
+// or fromStart at the end.
+func (r *reader) sweepStep(ctx context.Context, after int64) (found int, next int64, err error) {
 	// What is on its way is listed before the snapshots: an event that is settled later is known, one that was settled
 	// before has a receipt or is gone.
 	r.forgetLanded()
 	parked := r.parked.snapshot()
 	covered, err := readReceipts(ctx, r.db, r.table)
 	if err != nil {
-		return 0, err
+		return 0, after, err
 	}
-	for look := range slices.Chunk(between(covered, r.head), maxLooks) {
-		n, err := r.sweepSpans(ctx, look, parked)
-		found += n
-		if err != nil {
-			return found, err
+	all := behind(between(covered, r.head), after)
+	look := all[:min(len(all), maxLooks)]
+	events, err := readSweep(ctx, r.db, look, sweepPage)
+	if err != nil {
+		return 0, after, err
+	}
+	for _, each := range events {
+		if !r.held.has(each.Key) && !r.aside.has(each.ID, each.Key) && !r.knows(each.ID, parked) {
+			r.gaps.miss(each.ID, each.ID)
+			found++
 		}
 	}
-	return found, nil
-}
-
-func (r *reader) sweepSpans(ctx context.Context, look []span, parked map[int64]struct{}) (found int, err error) {
-	for {
-		events, err := readSweep(ctx, r.db, look, sweepPage)
-		if err != nil {
-			return found, err
-		}
-		for _, each := range events {
-			if !r.held.has(each.Key) && !r.knows(each.ID, parked) {
-				r.gaps.miss(each.ID, each.ID)
-				found++
-			}
-		}
-		if len(events) < sweepPage {
-			return found, nil
-		}
-		look = behind(look, events[len(events)-1].ID)
+	switch {
+	case len(events) == sweepPage:
+		return found, events[len(events)-1].ID, nil
+	case len(look) < len(all):
+		return found, look[len(look)-1].last, nil
 	}
+	return found, fromStart, nil
 }
 
 func (r *reader) knows(id int64, parked map[int64]struct{}) bool {

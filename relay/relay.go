@@ -69,6 +69,7 @@ type Relay struct {
 	limit       time.Duration // of one Publish
 	parked      atomic.Pointer[parkedIDs]
 	held        atomic.Pointer[heldKeys]
+	aside       atomic.Pointer[aside]
 }
 
 // New returns a relay that is ready to [Relay.Run]. It reports every problem of cfg, joined, and connects to nothing.

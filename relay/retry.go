@@ -2,22 +2,32 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// retryLanes publishes what is due in the lanes, and returns a channel that wakes the loop for the next; nil if no lane waits.
-func (d *dispatcher) retryLanes(ctx, publishing context.Context) <-chan time.Time {
-	for ctx.Err() == nil && d.again == nil {
-		due, waits := d.lanes.nextDue()
-		if !waits {
-			return nil
-		}
-		if wait := time.Until(due); wait > 0 {
-			return time.After(wait)
-		}
-		d.retryDue(ctx, publishing)
+// retry publishes some of what waits and is due, and returns a channel that wakes the loop for the next; nil if nothing
+// waits. New events have their turn between two retries.
+func (d *dispatcher) retry(ctx, publishing context.Context) <-chan time.Time {
+	if d.aside.overflow && d.lanes.events <= maxParked/2 {
+		d.aside.released = true
 	}
-	return nil
+	lane, waits := d.lanes.nextDue()
+	sample, aside := d.aside.nextDue()
+	now := time.Now()
+	switch {
+	case aside && !sample.After(now):
+		d.trySamples(ctx, publishing)
+	case waits && !lane.After(now):
+		d.retryDue(ctx, publishing)
+	case waits && (!aside || lane.Before(sample)):
+		return time.After(lane.Sub(now))
+	case aside:
+		return time.After(sample.Sub(now))
+	default:
+		return nil
+	}
+	return time.After(0)
 }
 
 // retryDue publishes the events of the lanes that are due, once. Whole lanes go together: a publisher stores nothing
@@ -34,32 +44,45 @@ func (d *dispatcher) retryDue(ctx, publishing context.Context) {
 			return
 		}
 	}
-	p, err := d.reread(ctx, ids)
-	if err != nil {
-		if ctx.Err() == nil {
-			d.track.databaseFailed("read delayed events", err)
-			d.pause(ctx, d.backoff.NextBackOff())
-		}
+	p, ok := d.readWaiting(ctx, ids)
+	if !ok {
 		return
 	}
-	d.track.databaseWorks("read delayed events")
-	d.forgetMissing(ids, p, taken)
+	d.forgetMissing(d.missing(ids, p), taken)
 	if len(p.events) == 0 {
 		return
 	}
 	d.track.retried(len(p.events))
 	outcomes, err := d.publish(publishing, p.events)
 	d.accountLanes(p.events, outcomes, err)
-	left := 0
-	for _, outcome := range outcomes {
-		left += count(outcome == Outcome{})
-	}
-	d.react(ctx, err, left, len(p.events))
+	d.react(ctx, err, unknown(outcomes), len(p.events))
 }
 
-// forgetMissing takes events out of their lanes whose rows somebody else has removed. A page that was cut by its bytes
-// says nothing of the ids behind it.
-func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) {
+// unknown returns of how many events nothing is known.
+func unknown(outcomes []Outcome) (events int) {
+	for _, outcome := range outcomes {
+		events += count(outcome == Outcome{})
+	}
+	return events
+}
+
+// readWaiting reads events that wait, and reports whether the database answered.
+func (d *dispatcher) readWaiting(ctx context.Context, ids []int64) (page, bool) {
+	p, err := d.reread(ctx, ids)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.track.databaseFailed("read delayed events", err)
+			d.pause(ctx, d.backoff.NextBackOff())
+		}
+		return page{}, false
+	}
+	d.track.databaseWorks("read delayed events")
+	return p, true
+}
+
+// missing returns the ids whose rows somebody else has removed. A page that was cut by its bytes says nothing of the ids
+// behind it.
+func (d *dispatcher) missing(ids []int64, p page) (missing []int64) {
 	present := make(map[int64]bool, len(p.events))
 	for i := range p.events {
 		present[p.events[i].ID] = true
@@ -69,25 +92,28 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 		readTo = p.events[len(p.events)-1].ID
 	}
 	cut := p.bytes >= d.cfg.BatchBytes
-	missing := make(map[int64]bool)
 	for _, id := range ids {
 		if !present[id] && (!cut || id < readTo) {
-			missing[id] = true
+			missing = append(missing, id)
 		}
 	}
+	return missing
+}
+
+// forgetMissing takes events out of their lanes whose rows are gone.
+func (d *dispatcher) forgetMissing(missing []int64, taken map[string]*lane) {
 	if len(missing) == 0 {
 		return
 	}
 	for _, each := range taken {
-		for _, id := range append([]int64(nil), each.ids...) {
-			if missing[id] {
-				d.lanes.leave(each, id)
+		for _, id := range slices.Clone(each.ids) {
+			if slices.Contains(missing, id) {
+				d.leaveLane(each, id)
 				d.lanes.parked.remove(id)
 			}
 		}
 	}
-	d.track.blocked(d.lanes.blocked.now())
-	d.track.delayed(d.lanes.events)
+	d.noteDelayed()
 }
 
 // accountLanes sends what was decided on events of lanes to the settle loop, and takes them out of their lanes. Those of which a Publish
@@ -95,7 +121,7 @@ func (d *dispatcher) forgetMissing(ids []int64, p page, taken map[string]*lane) 
 func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure error) {
 	now := time.Now()
 	var news settlement
-	duplicates, fixed := 0, false
+	duplicates := 0
 	for i := range events {
 		event, outcome := &events[i], &outcomes[i]
 		switch {
@@ -112,13 +138,9 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure er
 			continue
 		}
 		if each := d.lanes.of(event); each != nil {
-			fixed = fixed || each.blocked && outcome.Stored
-			d.lanes.leave(each, event.ID)
+			d.leaveLane(each, event.ID)
 		}
 	}
-	if fixed {
-		d.lanes.hurryBlocked(now)
-	}
 	d.send(news, duplicates, now)
-	d.track.delayed(d.lanes.events)
+	d.noteDelayed()
 }

@@ -37,7 +37,7 @@ func (r *Relay) watch(ctx context.Context, until deadlines) error {
 		return fmt.Errorf("read the generation of the table: %w", err)
 	}
 	most := limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes}
-	read := newReader(db, table, most, newParkedIDs(), newHeldKeys(nil), &r.low, &r.landed)
+	read := newReader(db, table, most, newParkedIDs(), newHeldKeys(nil), &aside{}, &r.low, &r.landed)
 	if err := read.rebuild(ctx); err != nil {
 		return fmt.Errorf("read the receipts: %w", err)
 	}

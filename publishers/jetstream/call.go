@@ -22,15 +22,15 @@ type call struct {
 	link     *link
 	events   []relay.Event
 	outcomes []relay.Outcome
-	sizes    []int                   // on the wire, headers and payload
-	decided  []bool                  // stored, refused or delayed
-	left     int                     // events that are not decided
-	held     map[string]int          // by key, the first delayed event: no later one may be stored in this call
-	barred   map[string]*deniedError // subjects that the user may not publish to
-	oversize []int                   // events that the server found too large, although what was known of its limits allowed them
-	measured bool                    // the limits were looked at once more
-	unrouted map[int]bool            // events that nobody took once, and that are sent again
-	again    bool                    // the next round repeats what this one has not decided
+	sizes    []int            // on the wire, headers and payload
+	decided  []bool           // stored, refused or delayed
+	left     int              // events that are not decided
+	held     map[string]int   // by key, the first delayed event: no later one may be stored in this call
+	barred   map[string]error // subjects whose events are all refused: the user may not publish to them, or they are full
+	oversize []int            // events that the server found too large, although what was known of its limits allowed them
+	measured bool             // the limits were looked at once more
+	unrouted map[int]bool     // events that nobody took once, and that are sent again
+	again    bool             // the next round repeats what this one has not decided
 	encoder  *encoder
 
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
@@ -102,6 +102,9 @@ func (c *call) refused(i int, cause error) error {
 		c.refuse(i, v.err)
 	default:
 		c.delay(i, v.err)
+	}
+	if v.subject {
+		c.bar(c.events[i].Subject, v.err)
 	}
 	return nil
 }
@@ -214,11 +217,14 @@ func (c *call) forgetDenied() {
 }
 
 // denied notes a subject that the user may not publish to.
-func (c *call) denied(denied *deniedError) {
+func (c *call) denied(denied *deniedError) { c.bar(denied.subject, denied) }
+
+// bar notes a subject whose events need not be sent in this call.
+func (c *call) bar(subject string, cause error) {
 	if c.barred == nil {
-		c.barred = map[string]*deniedError{}
+		c.barred = map[string]error{}
 	}
-	c.barred[denied.subject] = denied
+	c.barred[subject] = cause
 }
 
 // awaitDenied waits a moment for the word that a permission is missing.
@@ -233,7 +239,7 @@ func (c *call) awaitDenied(ctx context.Context) {
 	}
 }
 
-// delayDenied delays the events that the user may not publish.
+// delayDenied delays the events of barred subjects.
 func (c *call) delayDenied() {
 	for len(c.link.denied) > 0 {
 		c.denied(<-c.link.denied)
@@ -242,8 +248,8 @@ func (c *call) delayDenied() {
 		return
 	}
 	for i := range c.events {
-		if denied := c.barred[c.events[i].Subject]; denied != nil {
-			c.delay(i, denied)
+		if cause := c.barred[c.events[i].Subject]; cause != nil {
+			c.delay(i, cause)
 		}
 	}
 }

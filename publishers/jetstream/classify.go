@@ -28,9 +28,10 @@ func (e *apiError) Error() string {
 
 // verdict is what an error means for the relay.
 type verdict struct {
-	err   error
-	whole bool // it speaks of the whole broker, not of one event
-	stale bool // what is known of the stream is no longer true
+	err     error
+	whole   bool // it speaks of the whole broker, not of one event
+	stale   bool // what is known of the stream is no longer true
+	subject bool // it holds for all events of the subject
 }
 
 // Codes of a server's answers that mean something to the protocol, beyond their class.
@@ -134,7 +135,7 @@ func storeFailed(e *apiError) verdict {
 	case "message too large":
 		return permanent(relay.ReasonTooLarge)(e)
 	case "maximum messages per subject exceeded":
-		return throttledEvent(e)
+		return verdict{err: &relay.ThrottledError{Err: e}, subject: true}
 	case "maximum messages exceeded", "maximum bytes exceeded":
 		return throttled(e)
 	case "store is closed":
