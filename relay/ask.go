@@ -28,9 +28,9 @@ func askSome(events int, most limits) ask { return ask{events: events, payload: 
 func (a ask) next(p page, most limits) ask {
 	events := firstEvents
 	switch {
-	case p.omitted:
+	case p.omitted && a.payload > 0:
 		return ask{events: a.events}
-	case p.bytes >= most.bytes:
+	case p.omitted || p.bytes >= most.bytes:
 		events = len(p.events) + len(p.events)/moreParts + 1
 	case len(p.events) >= a.events:
 		events = a.events * moreEvents

@@ -18,9 +18,9 @@ type limits struct{ events, bytes int }
 type page struct {
 	events  []Event
 	broken  map[int64]error
-	bytes   int
-	largest int  // payload, in bytes
-	omitted bool // behind the last event is one with a payload larger than was asked for
+	bytes   int  // of the events in memory, see sizeOf
+	largest int  // event, in bytes
+	omitted bool // the page ends before an event that was too large for it
 	async   bool // some were committed asynchronously: a crash of Postgres may still take them back
 }
 
@@ -42,7 +42,7 @@ func (p page) cutBefore(id int64) (before, rest page) {
 	before.events, rest.events = p.events[:at:at], p.events[at:]
 	before.bytes = 0
 	for i := range before.events {
-		before.bytes += len(before.events[i].Payload)
+		before.bytes += sizeOf(&before.events[i])
 	}
 	rest.bytes -= before.bytes
 	return before, rest
@@ -62,9 +62,23 @@ func merge(late, fresh page) page {
 	return merged
 }
 
-// readPage runs a statement that returns events. If there is one it makes room for so many at once, and for more as they come. The statement
-// fails, and the error wraps [errAgain], if the table is not the one that was read before.
-func readPage(ctx context.Context, db Queryer, read mark, room int, sql string, args ...any) (page, error) {
+// headerSize is about what a header takes in memory beside its text.
+const headerSize = 64
+
+// sizeOf returns about how many bytes an event takes in memory, which is what limits count: many small headers take several
+// times their text.
+func sizeOf(event *Event) int {
+	size := len(event.Payload)
+	for name, value := range event.Headers {
+		size += headerSize + len(name) + len(value)
+	}
+	return size
+}
+
+// readPage runs a statement that returns events, and keeps about most bytes of them. If there is one it makes room for so
+// many events at once, and for more as they come. The statement fails, and the error wraps [errAgain], if the table is not the
+// one that was read before.
+func readPage(ctx context.Context, db Queryer, read mark, room, most int, sql string, args ...any) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
 	rows, err := db.Query(ctx, sql, read.args(args)...)
@@ -84,7 +98,7 @@ func readPage(ctx context.Context, db Queryer, read mark, room int, sql string, 
 		if err := rows.Scan(r.columns...); err != nil {
 			return page{}, fmt.Errorf("read an event: %w", err)
 		}
-		if p.omitted = r.event.Payload == nil; !p.omitted {
+		if p.omitted = r.event.Payload == nil || p.bytes >= most; !p.omitted {
 			p.add(r)
 		}
 	}
@@ -105,8 +119,9 @@ func (p *page) add(r *row) {
 		}
 	}
 	p.events = append(p.events, event)
-	p.bytes += len(event.Payload)
-	p.largest = max(p.largest, len(event.Payload))
+	size := sizeOf(&event)
+	p.bytes += size
+	p.largest = max(p.largest, size)
 	p.async = p.async || r.async
 }
 

@@ -91,7 +91,7 @@ func (d *dispatcher) missing(ids []int64, p page) (missing []int64) {
 	if len(p.events) > 0 {
 		readTo = p.events[len(p.events)-1].ID
 	}
-	cut := p.bytes >= d.cfg.BatchBytes
+	cut := p.omitted || p.bytes >= d.cfg.BatchBytes
 	for _, id := range ids {
 		if !present[id] && (!cut || id < readTo) {
 			missing = append(missing, id)

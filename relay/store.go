@@ -58,9 +58,9 @@ type Queryer interface {
 
 func readNew(ctx context.Context, db Queryer, read mark, room int, asked ask, most limits) (page, error) {
 	if asked.payload == 0 {
-		return readPage(ctx, db, read, room, readMeasuredSQL, asked.events, most.bytes)
+		return readPage(ctx, db, read, room, most.bytes, readMeasuredSQL, asked.events, most.bytes)
 	}
-	return readPage(ctx, db, read, room, readNewSQL, asked.events, asked.payload)
+	return readPage(ctx, db, read, room, most.bytes, readNewSQL, asked.events, asked.payload)
 }
 
 func readLate(ctx context.Context, db Queryer, read mark, look []gap, max limits) (page, error) {
@@ -68,11 +68,11 @@ func readLate(ctx context.Context, db Queryer, read mark, look []gap, max limits
 	for i, each := range look {
 		first[i], last[i] = each.first, each.last
 	}
-	return readPage(ctx, db, read, 0, readLateSQL, first, last, max.events, max.bytes)
+	return readPage(ctx, db, read, 0, max.bytes, readLateSQL, first, last, max.events, max.bytes)
 }
 
 func readIDs(ctx context.Context, db Queryer, read mark, ids []int64, max limits) (page, error) {
-	return readPage(ctx, db, read, len(ids), readIDsSQL, ids, max.bytes)
+	return readPage(ctx, db, read, len(ids), max.bytes, readIDsSQL, ids, max.bytes)
 }
 
 func readWriters(ctx context.Context, db Queryer) ([]heldWriter, error) {
