@@ -15,6 +15,7 @@ type key struct {
 	help   string
 	field  value
 	redact func(string) string // hides what is secret in the value; nil if the value may be shown
+	unsure func(string) string // hides a value that may have become a secret by mistake; nil means conceal
 }
 
 // plain returns the name without its prefix.
@@ -30,11 +31,17 @@ func (k key) section() string {
 func (k key) secret() bool { return k.redact != nil }
 
 // show returns a text given for the key as it may be shown to anyone.
-func (k key) show(text string) string {
-	if k.redact != nil {
-		text = k.redact(text)
+func (k key) show(text string) string { return quote(k.hide(text)) }
+
+// hide returns a text given for the key without any secret.
+func (k key) hide(text string) string {
+	switch {
+	case k.redact != nil:
+		return k.redact(text)
+	case k.unsure != nil:
+		return k.unsure(text)
 	}
-	return quote(text)
+	return conceal(text)
 }
 
 // envName returns the variable that sets the key of this name.

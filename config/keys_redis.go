@@ -3,7 +3,7 @@ package config
 func (c *Config) redisKeys() []key {
 	r := &c.Redis
 	keys := []key{
-		{name: "redis.host", field: textValue(&r.Host),
+		{name: "redis.host", field: textValue(&r.Host), unsure: concealAddress,
 			help: `Name or address of the server. "" means no Redis, and so does a configuration without any redis key.`},
 		{name: "redis.port", field: intValue(&r.Port), help: "TCP port of the server, 1 to 65535."},
 		{name: "redis.username", field: textValue(&r.Username), help: `ACL user that signs in. "" means the user "default".`},
@@ -36,7 +36,7 @@ func (c *Config) redisKeys() []key {
 func (c *Config) redisServerKeys() []key {
 	r := &c.Redis
 	return []key{
-		{name: "redis.addresses", field: listValue{&r.Addresses},
+		{name: "redis.addresses", field: listValue{&r.Addresses}, unsure: concealAddress,
 			help: "Nodes of a Cluster to begin with, or the Sentinels, each as host:port. Empty means redis.host and redis.port."},
 		{name: "redis.cluster", field: boolValue(&r.Cluster), help: "Whether the server is a Redis Cluster."},
 		{name: "redis.sentinel.master_name", field: textValue(&r.Sentinel.MasterName),
@@ -45,10 +45,10 @@ func (c *Config) redisServerKeys() []key {
 		{name: "redis.sentinel.password", field: textValue(&r.Sentinel.Password), redact: redactSecret, help: "Password of the Sentinels."},
 		{name: "redis.tls.enabled", field: boolValue(&r.TLS.Enabled),
 			help: "Whether connections are encrypted, those to Sentinels too. Another key of redis.tls says so as well."},
-		{name: "redis.tls.ca_file", field: textValue(&r.TLS.CAFile),
+		{name: "redis.tls.ca_file", field: textValue(&r.TLS.CAFile), unsure: concealPath,
 			help: "Certificates (PEM) that may sign the server's. Empty means those of the system."},
-		{name: "redis.tls.cert_file", field: textValue(&r.TLS.CertFile), help: "Certificate (PEM) of the client; set together with redis.tls.key_file."},
-		{name: "redis.tls.key_file", field: textValue(&r.TLS.KeyFile), help: "Key (PEM) of the client's certificate."},
+		{name: "redis.tls.cert_file", field: textValue(&r.TLS.CertFile), unsure: concealPath, help: "Certificate (PEM) of the client; set together with redis.tls.key_file."},
+		{name: "redis.tls.key_file", field: textValue(&r.TLS.KeyFile), unsure: concealPath, help: "Key (PEM) of the client's certificate."},
 		{name: "redis.tls.server_name", field: textValue(&r.TLS.ServerName),
 			help: "Name in the server's certificate. Empty means the host that is connected to."},
 	}

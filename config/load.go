@@ -62,6 +62,8 @@ func Load(src Source) (*Settings, error) {
 	l.apply(l.table.readEnviron(src.Environ))
 	l.apply(l.table.readFlags(src.Flags))
 	l.readSecretFiles()
+	l.checkFiles()
+	l.refuseIdleTLS()
 	l.dropUnconfigured()
 	l.validate()
 	sources := l.loadSources(file.sources, src)

@@ -182,3 +182,26 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	_, err = Load(Source{File: dir})
 	require.EqualError(t, err, dir+": cannot be read: is a directory")
 }
+
+func TestEncryptionThatIsSwitchedOffBesideItsSettings(t *testing.T) {
+	t.Parallel()
+	_, problems := load(t, input{yaml: "redis:\n  tls:\n    enabled: false\n    ca_file: /ca.pem\n"})
+	require.Equal(t, []string{"config.yaml:3: redis.tls.enabled is false and redis.tls.ca_file is set, which means encryption; " +
+		"allowed: true, or no other setting of redis.tls"}, problems)
+	for _, good := range []string{"{enabled: false}", "{enabled: true, ca_file: /ca.pem}", "{ca_file: /ca.pem}", `{enabled: false, ca_file: ""}`} {
+		mustLoad(t, input{yaml: "redis: {tls: " + good + "}"})
+	}
+}
+
+func TestAKeyInsteadOfItsFile(t *testing.T) {
+	t.Parallel()
+	const seed = "SUAB2XIHRZ5XGFVKKYLOO2EQ7FTN4F2QYJLWY2SLLZQO5WQWSJHMQHMDZQ"
+	for _, variable := range []string{"OUTBOX_MQ_NKEY_FILE", "OUTBOX_MQ_CREDS_FILE", "OUTBOX_REDIS_TLS_CA_FILE"} {
+		for _, key := range []string{seed, "-----BEGIN PRIVATE KEY-----\n" + seed} {
+			_, problems := load(t, input{env: []string{variable + "=" + key}})
+			require.Len(t, problems, 1)
+			require.Contains(t, problems[0], "is [hidden]; allowed: the path of a regular file")
+			require.NotContains(t, problems[0], seed)
+		}
+	}
+}

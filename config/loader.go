@@ -112,9 +112,31 @@ func (l *loader) addInvalid(section string, err error) {
 // shown as it was written, with its unit.
 func shownValue(k key, refused *relay.FieldError) string {
 	if words, ok := refused.Value.(string); ok {
+		if k.redact == nil && conceal(strings.Trim(words, `"`)) == Hidden {
+			return Hidden
+		}
 		return words
 	}
 	return k.show(k.field.text())
+}
+
+// refuseIdleTLS adds a problem where redis.tls.enabled is set to false beside a setting that means encryption. Only an
+// explicit false is refused: without it the other settings switch encryption on.
+func (l *loader) refuseIdleTLS() {
+	name := l.prefix + "redis.tls.enabled"
+	t := l.config.Redis.TLS
+	if _, given := l.winners[name]; !given || t.Enabled || l.faulty[name] {
+		return
+	}
+	for _, other := range []struct{ name, text string }{
+		{"ca_file", t.CAFile}, {"cert_file", t.CertFile}, {"key_file", t.KeyFile}, {"server_name", t.ServerName},
+	} {
+		if other.text != "" {
+			l.problems = append(l.problems, Problem{Where: l.origin(name), Key: name, Text: "is false and redis.tls." + other.name +
+				" is set, which means encryption; allowed: true, or no other setting of redis.tls"})
+			return
+		}
+	}
 }
 
 // origin says where the value of a key came from.
@@ -124,7 +146,7 @@ func (l *loader) origin(name string) string {
 	case !found:
 		return fromDefault
 	case s.fromFile:
-		return s.where + ", file " + s.path()
+		return s.where + ", file " + concealPath(s.path())
 	}
 	return s.where
 }

@@ -7,7 +7,10 @@ import "go.yaml.in/yaml/v3"
 const mergeKey = "<<"
 
 // pair is a key of a mapping with its value, aliases followed.
-type pair struct{ name, value *yaml.Node }
+type pair struct {
+	name, value *yaml.Node
+	flow        bool // the mapping is written in braces
+}
 
 // pairsOf returns the pairs of a mapping: its own, also one that is written twice, and then those
 // of the mappings that its merge keys name, unless it has the key already; of several mappings the
@@ -41,7 +44,7 @@ func (m *merger) add(mapping *yaml.Node) {
 			merges = append(merges, value)
 		case !m.keys[name.Value]:
 			own[name.Value] = true
-			m.pairs = append(m.pairs, pair{name: name, value: resolve(value)})
+			m.pairs = append(m.pairs, pair{name: name, value: resolve(value), flow: mapping.Style&yaml.FlowStyle != 0})
 		}
 	}
 	for name := range own {

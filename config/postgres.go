@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,18 +36,37 @@ func (p Postgres) Validate() error {
 }
 
 // parse tells whether the driver understands the URL, and if not, why. pgx hides passwords as well as it can, but only where
-// our own redaction is certain of what it hides is the driver's word passed on.
+// our own redaction is certain of what it hides is the driver's word passed on. A host, a user or a database in which a part
+// of the password may be is refused as well, for the driver's errors name them.
 func (p Postgres) parse() (cause string, ok bool) {
 	if p.URL == "" {
 		return "", true
 	}
-	_, err := pgxpool.ParseConfig(p.URL) // which knows the options of a pool too
+	pool, err := pgxpool.ParseConfig(p.URL) // which knows the options of a pool too
 	if err == nil {
-		return "", true
+		return misread(pool.ConnConfig.Host, pool.ConnConfig.User, pool.ConnConfig.Database)
 	}
-	if RedactPostgres(p.URL) == Hidden {
-		return "", false
+	if RedactPostgres(p.URL) != Hidden {
+		_, cause, _ = strings.Cut(err.Error(), "`: ")
+		return " (" + quotedText.ReplaceAllString(cause, `"..."`) + ")", false
 	}
-	_, cause, _ = strings.Cut(err.Error(), "`: ")
-	return " (" + cause + ")", false
+	if strings.Contains(err.Error(), "invalid port") {
+		return " (invalid port)", false
+	}
+	return "", false
+}
+
+// quotedText matches what the driver quotes of a URL.
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// misread tells whether these are what they are taken for.
+func misread(host, user, database string) (cause string, ok bool) {
+	for _, part := range []struct{ name, text, never string }{
+		{"host", host, "=@"}, {"user", user, "="}, {"database", database, "=@"},
+	} {
+		if strings.ContainsAny(part.text, part.never) {
+			return " (the " + part.name + " has = or @ in it: is a value missing, or a quote, or is a password not encoded?)", false
+		}
+	}
+	return "", true
 }

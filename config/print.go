@@ -32,8 +32,9 @@ func (s *Settings) Print(w io.Writer) error {
 // node returns a value as it may be shown to anyone.
 func (s *Settings) node(k key) *yaml.Node {
 	node := k.field.node()
-	if k.secret() {
-		node.SetString(k.redact(k.field.text()))
+	if text := k.field.text(); k.secret() || k.hide(text) != text {
+		node = &yaml.Node{Kind: yaml.ScalarNode}
+		node.SetString(k.hide(text))
 	}
 	node.LineComment = s.Origin(k.plain())
 	return node

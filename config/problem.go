@@ -90,3 +90,6 @@ func quote(value string) string {
 	}
 	return strconv.Quote(value)
 }
+
+// quotePath is quote for the path of a secret's file.
+func quotePath(path string) string { return quote(concealPath(path)) }

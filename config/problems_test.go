@@ -12,6 +12,7 @@ func TestProblemsOfAFile(t *testing.T) {
 		text     = "a text; in YAML, a number or a date needs quotes to be one"
 		duration = "a time with its unit, such as 250ms, 5s or 1m30s"
 		listAll  = "; `outbox-relay config print --defaults` lists all"
+		hidden   = "; write a blank behind the colon of a key, and quotes around a value with a comma, a colon or a quote"
 	)
 	for name, tc := range map[string]struct {
 		yaml string
@@ -25,7 +26,10 @@ func TestProblemsOfAFile(t *testing.T) {
 		"key at the top":         {"nats_url: x", []string{"config.yaml:1: nats_url is not a known key; did you mean mq.nats_url?"}},
 		"key in another section": {"mq: {listen: x}", []string{"config.yaml:1: mq.listen is not a known key; did you mean admin.listen?"}},
 		"unknown key":            {"log: {colour: true}", []string{"config.yaml:1: log.colour is not a known key" + listAll}},
-		"odd key":                {"\"a\\nb\": 1", []string{`config.yaml:1: "a\nb" is not a known key` + listAll}},
+		"no blank":               {"postgres: {url:postgres://u:p@h/db}", []string{"config.yaml:1: postgres.url[hidden] is not a known key" + hidden}},
+		"comma in a password":    {"redis: {password: a,hunter2}", []string{"config.yaml:1: redis.[hidden] is not a known key" + hidden}},
+		"misspelt after secret":  {"redis: {password: a, strean: x}", []string{"config.yaml:1: redis.strean is not a known key; did you mean redis.stream?"}},
+		"odd key":                {"\"a\\nb\": 1", []string{"config.yaml:1: [hidden] is not a known key" + hidden}},
 		"section is a list":      {"log: [a]", []string{"config.yaml:1: log is a list; allowed: a section, a mapping of keys to values"}},
 		"section is a text":      {"log: debug", []string{"config.yaml:1: log is a text; allowed: a section, a mapping of keys to values"}},
 		"file is a list":         {"\n- a", []string{"config.yaml:2: the file is a list; allowed: a mapping such as mq: {nats_url: ...}"}},
@@ -40,7 +44,7 @@ func TestProblemsOfAFile(t *testing.T) {
 		"date for text":        {"mq: {stream_name: 2026-01-01}", []string{"config.yaml:1: mq.stream_name is 2026-01-01, a date; allowed: " + text}},
 		"nothing for text":     {"mq:\n  nats_url:\n", []string{"config.yaml:2: mq.nats_url is without a value; allowed: " + text}},
 		"list for text":        {"mq: {stream_name: [a]}", []string{"config.yaml:1: mq.stream_name is a list; allowed: " + text}},
-		"own type for text":    {"mq: {stream_name: !x a}", []string{"config.yaml:1: mq.stream_name is a, a value with a type of its own; allowed: " + text}},
+		"own type for text":    {"mq: {stream_name: !x a}", []string{"config.yaml:1: mq.stream_name is a value with a type of its own; allowed: " + text}},
 		"text for number":      {`redis: {port: "6379"}`, []string{"config.yaml:1: redis.port is 6379, a text; allowed: a whole number"}},
 		"fraction for number":  {"redis: {port: 1.5}", []string{"config.yaml:1: redis.port is 1.5, a number; allowed: a whole number"}},
 		"hexadecimal number":   {"redis: {port: 0x10}", []string{"config.yaml:1: redis.port is 0x10, a number; allowed: a whole number"}},

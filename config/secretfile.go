@@ -16,7 +16,7 @@ func (l *loader) readSecretFiles() {
 			continue
 		}
 		if err := s.readSecret(); err != nil {
-			l.refuse(s, "is "+quote(s.path())+", which cannot be read: "+cause(err)+"; allowed: the path of a file that holds the secret")
+			l.refuse(s, "is "+quotePath(s.path())+", which cannot be read: "+cause(err)+"; allowed: the path of a file that holds the secret")
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (s setting) readSecret() error {
 
 // readSecretFile returns the secret that a file holds.
 func readSecretFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -60,6 +60,59 @@ func readSecretFile(path string) (string, error) {
 	}
 	return cutNewline(string(content)), nil
 }
+
+// openRegular opens a file that is no pipe, no device and no folder: those may keep a reader waiting, and have nothing to be
+// read again.
+func openRegular(path string) (*os.File, error) {
+	if err := checkRegular(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+func checkRegular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no regular file but " + kindOf(info.Mode()))
+	}
+	return err
+}
+
+func kindOf(mode os.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&os.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&os.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// checkFiles adds a problem for each setting that names a file which cannot be one: it would keep a connection waiting for ever,
+// or it is the key that was to be in the file. That a file is missing may pass.
+func (l *loader) checkFiles() {
+	for _, k := range l.table.keys {
+		path := k.field.text()
+		if !strings.HasSuffix(k.name, fileSuffix) || path == "" || l.faulty[k.name] {
+			continue
+		}
+		what := "is " + k.show(path)
+		switch err := checkRegular(path); {
+		case conceal(path) == Hidden:
+		case err == nil, isSystem(err):
+			continue
+		default:
+			what += ", which cannot be read: " + err.Error()
+		}
+		l.faulty[k.name] = true
+		l.problems = append(l.problems, Problem{Where: l.origin(k.name), Key: k.name, Text: what + "; allowed: the path of a regular file"})
+	}
+}
+
+// isSystem tells whether an error is what the operating system said of a file.
+func isSystem(err error) bool { return errors.As(err, new(*os.PathError)) }
 
 // Reread returns the configuration with the secrets of a section as their files hold them now: the section "postgres", "mq" or "redis".
 // A secret that did not come from a file stays. The error names the file, and never a secret; try again later.
@@ -76,7 +129,7 @@ func (s *Settings) Reread(section string) (Config, error) {
 		}
 		if err != nil {
 			return s.Config, fmt.Errorf("%s%s is %s, which cannot be read: %s; it is read at each connection",
-				k.name, fileSuffix, quote(path), cause(err))
+				k.name, fileSuffix, quotePath(path), cause(err))
 		}
 		k.field.parse(text)
 	}

@@ -52,13 +52,13 @@ func (s setting) given() string {
 func (s setting) shown() string {
 	show := s.key.show
 	if s.fromFile {
-		show = quote
+		show = quotePath
 	}
 	if s.node == nil {
 		return show(s.text)
 	}
 	what := describe(s.node)
-	if s.node.Kind != yaml.ScalarNode || s.node.ShortTag() == "!!null" {
+	if s.node.Kind != yaml.ScalarNode || s.node.ShortTag() == "!!null" || what == ownType {
 		return what
 	}
 	return show(s.node.Value) + ", " + what

@@ -113,6 +113,8 @@ func (l *loader) loadSources(items []listed, src Source) []*loader {
 		s.apply(s.readItem(item.node))
 		s.apply(s.table.readEnviron(src.Environ))
 		s.readSecretFiles()
+		s.checkFiles()
+		s.refuseIdleTLS()
 		sources, tables = append(sources, s), append(tables, s.table)
 	}
 	shareDefaultNATS(sources)

@@ -15,9 +15,9 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-func fold(name string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
-}
+var noDashes = strings.NewReplacer("-", "", "_", "")
+
+func fold(name string) string { return noDashes.Replace(strings.ToLower(name)) }
 
 // distance counts the letters to insert, delete, replace, or swap with a neighbour to turn a into b (optimal string alignment).
 func distance(a, b string) int {

@@ -9,17 +9,45 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // readYAML reads the settings of a file. What cannot be read at all is a problem of the layer like any other.
 func (t *keyTable) readYAML(path string) layer {
-	content, err := os.ReadFile(path)
+	content, err := readConfigFile(path)
 	if err != nil {
-		return layer{problems: []Problem{{Where: path, Text: "cannot be read: " + cause(err)}}}
+		return layer{problems: []Problem{{Where: conceal(path), Text: "cannot be read: " + cause(err)}}}
 	}
 	return t.parseYAML(path, content)
+}
+
+const (
+	maxConfig   = 16 << 20         // bytes in a configuration file
+	pipeTimeout = 10 * time.Second // for a writer of a pipe that is read as one
+)
+
+// readConfigFile reads a file, or what a program writes into a pipe (--config <(sops -d config.yaml)). A pipe that nobody
+// writes to is not waited for.
+func readConfigFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|nonBlock, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()                   // it was only read
+	_ = f.SetReadDeadline(time.Now().Add(pipeTimeout)) // an error means that it is no pipe
+	content, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	info, statErr := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(content) > maxConfig:
+		return nil, errors.New("it holds more than 16 MiB")
+	case len(content) == 0 && statErr == nil && info.Mode()&os.ModeNamedPipe != 0:
+		return nil, errors.New("it is a pipe that nobody has written to")
+	}
+	return content, nil
 }
 
 // cause returns what the operating system said, without the path that the caller names anyway.
@@ -99,6 +127,7 @@ const foreignPrefix = "x-"
 // mapping walks the pairs of a section; prefix is its name with a dot, or empty for the whole file.
 func (w *walker) mapping(prefix string, node *yaml.Node) {
 	lines := map[string]int{}
+	doubt := false // whether a key in braces may be a part of a secret that was to be quoted
 	pairs, wrong := pairsOf(node)
 	for _, merge := range wrong {
 		w.layer.refuse(w.at(merge), prefix+mergeKey, "is "+describe(resolve(merge))+"; allowed: an alias of a mapping such as *shared, or a list of them")
@@ -108,16 +137,52 @@ func (w *walker) mapping(prefix string, node *yaml.Node) {
 		if prefix == "" && strings.HasPrefix(full, foreignPrefix) {
 			continue
 		}
+		doubt = doubt || p.flow && isNull(p.value) && !w.table.parts[full]
+		shown := w.shownKey(prefix, p.name.Value, p.flow && doubt)
 		if line, twice := lines[p.name.Value]; twice {
-			w.layer.refuse(w.at(p.name), full, fmt.Sprintf("is set twice, first in line %d; allowed: once", line))
+			w.layer.refuse(w.at(p.name), shown, fmt.Sprintf("is set twice, first in line %d; allowed: once", line))
 			continue
 		}
 		lines[p.name.Value] = p.name.Line
-		w.pair(full, p.name, p.value)
+		w.pair(full, shown, p.name, p.value)
+		k, fromFile, found := w.table.find(full)
+		doubt = doubt || found && mayBreakOff(k, fromFile, p.value) || !found && !w.table.parts[full] && full != w.known
 	}
 }
 
-func (w *walker) pair(full string, name, value *yaml.Node) {
+// mayBreakOff tells whether a value may be the beginning of a secret that a comma has cut in two.
+func mayBreakOff(k key, fromFile bool, value *yaml.Node) bool {
+	if fromFile {
+		return concealPath(value.Value) == Hidden
+	}
+	return k.secret() || k.hide(value.Value) == Hidden
+}
+
+// plainKey matches what may be shown of a key that is not known.
+var plainKey = regexp.MustCompile(`^[A-Za-z_<][A-Za-z0-9_.<-]{0,39}$`)
+
+// shownKey returns a key as a problem may name it. What is not known may be a part of a secret: of a value that stands beside
+// its colon without a blank, or that has a comma and no quotes.
+func (w *walker) shownKey(prefix, name string, doubt bool) string {
+	full := prefix + name
+	if _, _, found := w.table.find(full); found || w.table.parts[full] || full == w.known {
+		return full
+	}
+	if plainKey.MatchString(name) && (!doubt || w.table.suggest(full) != "") {
+		return full
+	}
+	begin := strings.IndexFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && r != '_'
+	})
+	if begin > 0 {
+		if _, _, found := w.table.find(prefix + name[:begin]); found {
+			return prefix + name[:begin] + Hidden
+		}
+	}
+	return prefix + Hidden
+}
+
+func (w *walker) pair(full, shown string, name, value *yaml.Node) {
 	k, fromFile, found := w.table.find(full)
 	switch {
 	case full == sourcesKey:
@@ -127,7 +192,7 @@ func (w *walker) pair(full string, name, value *yaml.Node) {
 		w.layer.settings = append(w.layer.settings,
 			setting{key: k, fromFile: fromFile, where: w.at(name), node: value})
 	case !w.table.parts[full]:
-		w.unknown(full, name)
+		w.unknown(full, shown, name)
 	case isNull(value):
 		w.layer.present = append(w.layer.present, full)
 	case value.Kind == yaml.MappingNode:
@@ -138,8 +203,12 @@ func (w *walker) pair(full string, name, value *yaml.Node) {
 	}
 }
 
-func (w *walker) unknown(full string, name *yaml.Node) {
-	w.layer.refuse(w.at(name), quote(full), "is not a known key"+didYouMean(w.table.suggest(full)))
+func (w *walker) unknown(full, shown string, name *yaml.Node) {
+	hint := didYouMean(w.table.suggest(full))
+	if strings.HasSuffix(shown, Hidden) {
+		hint = "; write a blank behind the colon of a key, and quotes around a value with a comma, a colon or a quote"
+	}
+	w.layer.refuse(w.at(name), shown, "is not a known key"+hint)
 }
 
 func didYouMean(guess string) string {
@@ -159,6 +228,9 @@ func resolve(node *yaml.Node) *yaml.Node {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
+// ownType describes a value with a tag that is not known. It may be a part of a secret that begins with "!".
+const ownType = "a value with a type of its own"
+
 // describe says in words what kind of value a node is.
 func describe(node *yaml.Node) string {
 	switch node.Kind {
@@ -174,5 +246,5 @@ func describe(node *yaml.Node) string {
 	if word, found := words[node.ShortTag()]; found {
 		return word
 	}
-	return "a value with a type of its own"
+	return ownType
 }

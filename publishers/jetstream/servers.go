@@ -13,6 +13,9 @@ import (
 func parseServers(list string) (servers []*url.URL, problem string) {
 	for i, text := range strings.Split(list, ",") {
 		text = strings.TrimSpace(text)
+		if i > 0 && strings.Contains(text, "@") && !strings.Contains(text, "://") {
+			return nil, fmt.Sprintf("number %d has a user and no scheme (write a comma of a password as %%2C)", i+1)
+		}
 		if !strings.Contains(text, "://") {
 			text = "nats://" + text
 		}
@@ -32,14 +35,14 @@ func serverProblem(server *url.URL) string {
 	switch server.Scheme {
 	case "nats", "tls", "ws", "wss":
 	default:
-		return "the scheme " + quote(server.Scheme)
+		return "a scheme that is not nats, tls, ws or wss"
 	}
 	if server.Hostname() == "" {
 		return "no host"
 	}
 	if port := server.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return "the port " + port
+			return "a port that is not 1 to 65535"
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -38,8 +39,12 @@ func (c Config) key() string {
 
 // validHost tells whether host is a name, or an IP address without brackets.
 func validHost(host string) bool {
-	return !strings.ContainsAny(host, ":/@,[] \t\r\n") || isIP(host)
+	return hostName.MatchString(host) || isIP(host)
 }
+
+// hostName matches the names of servers. What else a name could have in it would be a part of a
+// URL or of a password.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 func isIP(host string) bool {
 	_, err := netip.ParseAddr(host)
@@ -75,19 +80,38 @@ func quoteAddress(host string) string {
 
 func validAddress(address string) bool {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || strings.ContainsAny(address, " \t\r\n@/") {
+	if err != nil || !validHost(host) {
 		return false
 	}
 	n, err := strconv.Atoi(port)
 	return err == nil && n >= 1 && n <= 65535
 }
 
-// shownAddress quotes an address that cannot be used. One that looks like a URL with a password is not shown.
+// harmless matches what may be shown of an address that cannot be used: nothing in it can be a
+// password.
+var harmless = regexp.MustCompile(`^(?:(?:[a-z]{1,12}://)?[A-Za-z0-9_.-]*(?::[0-9]{0,5})?/?|/[A-Za-z0-9_./-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?)$`)
+
+// shownAddress quotes an address that cannot be used. One that may hold a password is not shown.
 func shownAddress(address string) string {
-	if strings.Contains(address, "@") {
+	list := strings.Split(address, ",")
+	switch {
+	case strings.Contains(address, "@"):
 		return "an address with a user in it"
+	case harmless.MatchString(address), isIP(address), len(list) > 1 && shownAddresses(list) == quote(address):
+		return quote(address)
 	}
-	return quote(address)
+	return "a text that is no address"
+}
+
+// shownAddresses quotes a list of addresses, unless one of them may be a part of a password with a
+// comma.
+func shownAddresses(addresses []string) string {
+	for _, address := range addresses {
+		if !validAddress(address) {
+			return "a list with a text that is no address"
+		}
+	}
+	return quote(strings.Join(addresses, ","))
 }
 
 func quote(text string) string { return strconv.Quote(text) }

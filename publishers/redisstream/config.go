@@ -3,7 +3,6 @@ package redisstream
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gameoutbox/relay/relay"
@@ -140,8 +139,12 @@ func (c Config) checkServer(v *relay.Fields) {
 	v.Check(c.Username == "" || c.Password != "", "username", "set without password", "username and password together")
 	v.Check(c.DB >= 0, "db", c.DB, "0 or more")
 	v.Check(c.DB == 0 || !c.Cluster, "db", c.DB, "0, the only database of a Cluster")
-	for _, address := range c.Addresses {
-		v.Check(validAddress(address), "addresses", shownAddress(address), "host:port, such as redis-1:6379")
+	for i, address := range c.Addresses {
+		shown := shownAddress(address)
+		if len(c.Addresses) > 1 {
+			shown = fmt.Sprintf("a list in which number %d is no address", i+1)
+		}
+		v.Check(validAddress(address), "addresses", shown, "host:port, such as redis-1:6379")
 	}
 	sentinel := c.Sentinel
 	v.Check(!c.Cluster || sentinel.MasterName == "", "cluster", "true together with sentinel.master_name", "one of the two")
@@ -149,7 +152,7 @@ func (c Config) checkServer(v *relay.Fields) {
 		"the name of the primary, for sentinel.username or sentinel.password is set")
 	v.Check(sentinel.Username == "" || sentinel.Password != "", "sentinel.username", "set without sentinel.password",
 		"sentinel.username and sentinel.password together")
-	v.Check(len(c.Addresses) <= 1 || c.Cluster || sentinel.MasterName != "", "addresses", strings.Join(c.Addresses, ","),
+	v.Check(len(c.Addresses) <= 1 || c.Cluster || sentinel.MasterName != "", "addresses", shownAddresses(c.Addresses),
 		"one address, or set cluster to true, or sentinel.master_name")
 }
 

@@ -32,6 +32,9 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		{"addresses", func(c *Config) { c.Addresses, c.Cluster = []string{"a:1", "b"}, true }},
 		{"addresses", func(c *Config) { c.Addresses = []string{"redis://user:hunter2@a:1"} }},
 		{"addresses", func(c *Config) { c.Addresses = []string{"a:1", "b:1"} }},
+		{"addresses", func(c *Config) { c.Addresses = []string{"redis://:hunter2", "b@h:1"} }},
+		{"addresses", func(c *Config) { c.Addresses = []string{"redis://:a", "hunter2", "b@h:1"} }},
+		{"addresses", func(c *Config) { c.Addresses = []string{"a:hunter2://b"} }},
 		{"cluster", func(c *Config) { c.Cluster, c.Sentinel.MasterName = true, "x" }},
 		{"sentinel.master_name", func(c *Config) { c.Sentinel.Password = "hunter2" }},
 		{"sentinel.username", func(c *Config) { c.Sentinel.MasterName, c.Sentinel.Username = "x", "u" }},
@@ -74,7 +77,9 @@ func TestAHostIsANameAlone(t *testing.T) {
 		"redis://u:hunter2@cache:700": {"an address with a user in it", allowed},
 		"a:1,b:2":                     {`"a:1,b:2"`, allowed + "; several go to redis.addresses"},
 		"/run/redis.sock":             {`"/run/redis.sock"`, allowed},
-		"local host":                  {`"local host"`, allowed},
+		"local host":                  {"a text that is no address", allowed},
+		"redis://:hunter2":            {"a text that is no address", allowed},
+		"a:1,hunter2":                 {"a text that is no address", allowed + "; several go to redis.addresses"},
 	} {
 		cfg := DefaultConfig()
 		cfg.Host = host
