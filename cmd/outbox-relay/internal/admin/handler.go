@@ -29,7 +29,7 @@ func NewHandler(sources []Source, gatherer prometheus.Gatherer) http.Handler {
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", readyz(sources))
 	mux.HandleFunc("GET "+StatusPath, status(sources))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(&shared{from: gatherer}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	return mux
 }
 

@@ -12,10 +12,10 @@ import (
 
 // The limits of one connection: a client that is slow, or that never ends its request, holds nothing for long.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
+	readHeaderTimeout = 3 * time.Second
+	readTimeout       = 5 * time.Second
+	writeTimeout      = 10 * time.Second
+	idleTimeout       = 30 * time.Second // longer than the usual interval of a probe or a scraper
 	maxHeaderBytes    = 16 << 10
 )
 
@@ -35,6 +35,7 @@ func Listen(ctx context.Context, address string, log *zap.Logger) (*Server, erro
 	if err != nil {
 		return nil, err
 	}
+	listener = &limiter{Listener: listener, limit: maxConns}
 	return &Server{listener: listener, log: log, served: make(chan struct{})}, nil
 }
 
@@ -45,7 +46,8 @@ func (s *Server) Address() string { return s.listener.Addr().String() }
 // goes on without its server.
 func (s *Server) Start(handler http.Handler) {
 	s.http = &http.Server{
-		Handler:           handler,
+		Handler:           answering(handler),
+		ConnContext:       remember,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
