@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -214,15 +215,13 @@ func concealAddress(text string) string {
 }
 
 // concealPath is conceal for the path of a secret's file, in which a person may have put the secret itself: what is no file
-// and does not begin like a path is hidden.
+// and lies in no folder of the machine is hidden.
 func concealPath(path string) string {
-	for _, begin := range []string{"/", "./", "../"} {
-		if strings.HasPrefix(path, begin) {
-			return conceal(path)
-		}
-	}
 	if path == "" || exists(path) {
 		return path
+	}
+	if parts := strings.Split(filepath.Clean(path), "/"); len(parts) > 2 && parts[0] == "" && exists("/"+parts[1]) {
+		return conceal(path)
 	}
 	return Hidden
 }

@@ -76,7 +76,7 @@ func TestSecretFileThatCannotBeUsed(t *testing.T) {
 		want string
 	}{
 		"missing": {input{yaml: "redis: {password_file: /missing}"},
-			"config.yaml:1: redis.password_file is /missing, which cannot be read: no such file or directory" + allowed},
+			"config.yaml:1: redis.password_file is [hidden], which cannot be read: no such file or directory" + allowed},
 		"no path": {input{env: []string{"OUTBOX_REDIS_PASSWORD_FILE="}},
 			`OUTBOX_REDIS_PASSWORD_FILE: redis.password_file is "", which cannot be read: no such file or directory` + allowed},
 		"too large": {input{args: []string{"--redis.password_file=" + large}},
