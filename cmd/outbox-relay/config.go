@@ -24,7 +24,7 @@ func newConfigPrintCommand(environ []string) *cobra.Command {
 		Short: "Prints the configuration in effect as YAML, and where each value came from",
 		Long: `Prints the configuration that a relay started here and now would have, as YAML. A comment behind each value says where it
 came from. Secrets are replaced by [hidden]. A configuration that cannot be used is refused, with every problem.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	load := settingsOf(cmd, environ)
 	cmd.Flags().BoolVar(&defaults, "defaults", false, "print a commented file with every setting and its default instead")

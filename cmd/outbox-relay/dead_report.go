@@ -47,7 +47,7 @@ func (r *retryReport) caveat() {
 	}
 	if r.view.stream == nil {
 		fmt.Fprintf(r.out, "note: a stream drops an event whose id it has seen within its duplicate window; how long that is could not be read: %s\n",
-			r.view.blind)
+			printable(r.view.blind))
 		return
 	}
 	var last time.Time
@@ -77,7 +77,7 @@ func (r *retryReport) end(waited time.Duration) {
 	r.line(deadletter.Dead, "dead again")
 	r.name(deadletter.Dead, func(*deadletter.Retried) string { return "refused again" })
 	r.line(deadletter.Elsewhere, "taken by another broker: the stream gets them when the relay uses the primary again")
-	r.line(deadletter.Acknowledged, "acknowledged, but not seen in the stream: "+r.view.blind)
+	r.line(deadletter.Acknowledged, "acknowledged, but not seen in the stream: "+printable(r.view.blind))
 	r.line(deadletter.Held, "waiting, because another dead letter holds the key")
 	r.name(deadletter.Held, func(e *deadletter.Retried) string {
 		return "retry or discard the other ones of key " + printable(e.Key)

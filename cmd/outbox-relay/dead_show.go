@@ -38,7 +38,7 @@ cannot be printed is shown as the beginning of a hex dump; --payload writes it b
 				return err
 			}
 			if payload {
-				_, err := cmd.OutOrStdout().Write(one.content.Payload)
+				_, err := raw(cmd.OutOrStdout()).Write(one.content.Payload)
 				return err
 			}
 			return one.write(cmd.OutOrStdout())

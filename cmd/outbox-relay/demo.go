@@ -37,7 +37,7 @@ Exit codes: 0 if no event was lost, duplicated, out of order, or seen although i
 		Example: `  outbox-relay demo --outage
   outbox-relay demo --outage --redis-url redis://localhost:6379
   outbox-relay demo --duration 1m --rate 2000 --keep`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&o.Duration, "duration", o.Duration, "how long the game is played")
@@ -50,7 +50,7 @@ Exit codes: 0 if no event was lost, duplicated, out of order, or seen although i
 		if err := o.Validate(); err != nil {
 			return usageError(cmd, err)
 		}
-		o.Out, o.Getenv = cmd.OutOrStdout(), os.Getenv
+		o.Out, o.Getenv = raw(cmd.OutOrStdout()), os.Getenv
 		o.Terminal = drawsInPlace(o.Out, os.Getenv("TERM"))
 		return explainDemo(demo.Run(cmd.Context(), o))
 	}

@@ -55,7 +55,7 @@ func report(w io.Writer, err error) int {
 	if !errors.As(err, &f) {
 		f = &failure{what: err.Error()}
 	}
-	fmt.Fprintf(w, "outbox-relay: %s\n", f.what)
+	fmt.Fprintf(w, "outbox-relay: %s\n", indented(f.what, 2))
 	if f.cause != nil {
 		line(w, "cause", f.cause.Error())
 	}
@@ -70,6 +70,11 @@ func report(w io.Writer, err error) int {
 // line prints one labelled part of an error; further lines of its text stand below the first.
 func line(w io.Writer, label, text string) {
 	if text != "" {
-		fmt.Fprintf(w, "  %-6s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n         "))
+		fmt.Fprintf(w, "  %-6s %s\n", label+":", indented(text, 9))
 	}
+}
+
+// indented returns text for a terminal. Its further lines are indented, so that none of them can pass for a line of ours.
+func indented(text string, width int) string {
+	return strings.ReplaceAll(escape(strings.TrimSpace(text), "\n"), "\n", "\n"+strings.Repeat(" ", width))
 }

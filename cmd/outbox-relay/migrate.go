@@ -34,7 +34,7 @@ processes at once. The role needs the right to create a schema, and a direct con
 
 Where several sources are configured it migrates each of them, or the one that --source names; one that fails keeps none of the others
 waiting.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	withDatabases(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
 		return migrateUp(ctx, db, settings, cmd.OutOrStdout())
@@ -48,7 +48,7 @@ func newMigrateDownCommand(environ []string) *cobra.Command {
 		Use:   "down",
 		Short: "Undoes the newest migration",
 		Long:  "Undoes the newest migration, one a call. It refuses to drop a table that holds rows, unless --drop-rows is given.",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 	}
 	cmd.Flags().BoolVar(&opts.DropRows, "drop-rows", false, "drop a table that holds events or dead letters; they are lost")
 	withDatabase(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
@@ -65,7 +65,7 @@ func newMigrateStatusCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Lists the migrations, applied and pending",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 	}
 	withDatabases(cmd, environ, func(ctx context.Context, db *sql.DB, settings *config.Settings) error {
 		state, err := migrations.Status(ctx, db)
@@ -161,7 +161,7 @@ func printState(out io.Writer, state migrations.State) error {
 		if name == "" {
 			name = "(unknown to this program)"
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\n", m.Version, name, applied)
+		fmt.Fprintf(table, "%d\t%s\t%s\n", m.Version, printable(name), applied)
 	}
 	return table.Flush()
 }

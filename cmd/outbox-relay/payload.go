@@ -22,7 +22,7 @@ func renderPayload(payload []byte) string {
 	case len(payload) == 0:
 		return "(empty)\n"
 	case utf8.Valid(payload) && json.Indent(&indented, payload, "", "  ") == nil:
-		return escapeJSON(indented.String()) + "\n"
+		return escape(indented.String(), "\n") + "\n" // in JSON, the value is the same
 	case isText(payload):
 		return strings.TrimSuffix(string(payload), "\n") + "\n"
 	}
@@ -38,22 +38,6 @@ func isText(payload []byte) bool {
 	return utf8.Valid(payload) && !bytes.ContainsFunc(payload, func(r rune) bool {
 		return !unicode.IsPrint(r) && r != '\n' && r != '\t'
 	})
-}
-
-// escapeJSON writes characters that a terminal would not show as JSON's own escapes: the value is the same.
-func escapeJSON(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case unicode.IsPrint(r) || r == '\n':
-			b.WriteRune(r)
-		case r > 0xffff:
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
 }
 
 // renderHeaders writes headers, a line each. What is no object of strings, which may be why the event is dead, is written as it is.

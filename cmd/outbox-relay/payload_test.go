@@ -42,7 +42,7 @@ func TestRenderHeaders(t *testing.T) {
 	for raw, want := range map[string]string{
 		``:                        "(none)\n",
 		`{}`:                      "(none)\n",
-		`{"b": "2", "a": "x\ty"}`: "a: \"x\\ty\"\nb: 2\n",
+		`{"b": "2", "a": "x\ty"}`: `a: x\u0009y` + "\nb: 2\n",
 		`[1]`:                     "[1]\n",
 	} {
 		var message json.RawMessage

@@ -23,7 +23,7 @@ type progressBar struct {
 }
 
 func newProgressBar(out io.Writer) *progressBar {
-	return &progressBar{out: out, on: onTerminal(out)}
+	return &progressBar{out: raw(out), on: onTerminal(out)}
 }
 
 // show draws how far the work is, now and then. unit is what is counted; empty for what nobody counts.
@@ -36,7 +36,7 @@ func (p *progressBar) show(doing string, done, total uint64, unit string) {
 		p.doing, p.first, p.began = doing, done, now
 	}
 	p.drawn = now
-	text := progressText(doing, done, total)
+	text := progressText(printable(doing), done, total)
 	if unit != "" {
 		text += fmt.Sprintf("  %d of %d %s", done, total, unit)
 	}

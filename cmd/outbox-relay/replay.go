@@ -53,7 +53,7 @@ func newReplayCommand(environ []string) *cobra.Command {
 		Example: `  outbox-relay replay --since 2h --subject 'game.player.>' --dry-run
   outbox-relay replay --since 2h --subject 'game.player.>' --new-ids --rate 500
   outbox-relay replay --resume 7`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	r.flags.add(cmd.Flags())
 	cmd.Flags().BoolVar(&r.all, "all", false, "everything that is retained, without any other selection")

@@ -22,7 +22,7 @@ func newReplayListCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: fmt.Sprintf("Lists the last %d replays, the newest first", maxListedReplays),
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	load := sourceOf(cmd, environ, "postgres")
@@ -57,7 +57,7 @@ func writeReplays(out io.Writer, replays []replay.Replay) error {
 			ids = "new"
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			r.ID, r.StartedAt.UTC().Format(time.RFC3339), r.Actor, ids, r.Events, stateOfReplay(r), selectionText(r.Selection))
+			r.ID, r.StartedAt.UTC().Format(time.RFC3339), printable(r.Actor), ids, r.Events, stateOfReplay(r), printable(selectionText(r.Selection)))
 	}
 	return t.Flush()
 }
@@ -91,7 +91,7 @@ func (r *replayCommand) printPreview(found replay.Preview, window duplicateWindo
 		t.row("duplicates", "%s", r.windowText(found, window))
 		fmt.Fprintln(t, "\nEVENTS\tSUBJECT")
 		for _, each := range found.Subjects {
-			fmt.Fprintf(t, "%d\t%s\n", each.Events, each.Subject)
+			fmt.Fprintf(t, "%d\t%s\n", each.Events, printable(each.Subject))
 		}
 	}
 	if rest := found.SubjectCount - int64(len(found.Subjects)); rest > 0 {

@@ -72,6 +72,8 @@ func withSource(text string, told *cobra.Command) string {
 
 // execute runs the command that root's arguments name, prints its error, and returns the exit code.
 func execute(ctx context.Context, root *cobra.Command) int {
+	root.SetOut(safeWriter{root.OutOrStdout()})
+	root.SetErr(safeWriter{root.ErrOrStderr()})
 	understood := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	command, err := root.ExecuteContextC(ctx)
@@ -106,6 +108,14 @@ func knownSubcommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q of %s%s", args[0], cmd.CommandPath(), guess)
 }
 
+// noArguments refuses arguments without showing them: one may be the value of a secret that has lost its flag.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes no arguments, and %d were given", cmd.CommandPath(), len(args))
+}
+
 // needsSubcommand is what a command does that only holds others.
 func needsSubcommand(cmd *cobra.Command, _ []string) error {
 	fmt.Fprintln(cmd.ErrOrStderr(), cmd.UsageString())
@@ -125,6 +135,9 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	unknown := (*pflag.NotExistError)(nil)
 	if !errors.As(err, &unknown) {
 		return err
+	}
+	if letters := unknown.GetSpecifiedShortnames(); letters != "" { // -pSECRET, as other programs have it
+		return fmt.Errorf("unknown flag -%s", unknown.GetSpecifiedName())
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })

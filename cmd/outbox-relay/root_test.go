@@ -13,16 +13,17 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		args []string
 		want string // the whole error
 	}{
-		"no subcommand":       {[]string{"migrate"}, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay migrate --help\n"},
-		"nothing at all":      {nil, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay --help\n"},
-		"misspelt command":    {[]string{"migarte"}, "outbox-relay: unknown command \"migarte\" of outbox-relay, did you mean migrate?\n  next:  see outbox-relay --help\n"},
-		"unknown command":     {[]string{"kafka"}, "outbox-relay: unknown command \"kafka\" of outbox-relay\n  next:  see outbox-relay --help\n"},
-		"misspelt subcommand": {[]string{"migrate", "stauts"}, "outbox-relay: unknown command \"stauts\" of outbox-relay migrate, did you mean status?\n  next:  see outbox-relay migrate --help\n"},
-		"superfluous word":    {[]string{"run", "now"}, "outbox-relay: unknown command \"now\" for \"outbox-relay run\"\n  next:  see outbox-relay run --help\n"},
-		"unknown flag":        {[]string{"run", "--colour"}, "outbox-relay: unknown flag: --colour\n  next:  see outbox-relay run --help\n"},
-		"misspelt flag":       {[]string{"run", "--mq.nats-ulr=x"}, "outbox-relay: unknown flag: --mq.nats-ulr, did you mean --mq.nats_url?\n  next:  see outbox-relay run --help\n"},
-		"flag without value":  {[]string{"status", "--interval"}, "outbox-relay: flag needs an argument: --interval\n  next:  see outbox-relay status --help\n"},
-		"impossible interval": {[]string{"status", "--interval=1ms"}, "outbox-relay: --interval is 1ms, allowed: 100ms or more\n  next:  see outbox-relay status --help\n"},
+		"no subcommand":        {[]string{"migrate"}, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay migrate --help\n"},
+		"nothing at all":       {nil, "outbox-relay: a subcommand is missing\n  next:  see outbox-relay --help\n"},
+		"misspelt command":     {[]string{"migarte"}, "outbox-relay: unknown command \"migarte\" of outbox-relay, did you mean migrate?\n  next:  see outbox-relay --help\n"},
+		"unknown command":      {[]string{"kafka"}, "outbox-relay: unknown command \"kafka\" of outbox-relay\n  next:  see outbox-relay --help\n"},
+		"misspelt subcommand":  {[]string{"migrate", "stauts"}, "outbox-relay: unknown command \"stauts\" of outbox-relay migrate, did you mean status?\n  next:  see outbox-relay migrate --help\n"},
+		"password of a letter": {[]string{"run", "-phunter2"}, "outbox-relay: unknown flag -p\n  next:  see outbox-relay run --help\n"},
+		"superfluous word":     {[]string{"run", "now"}, "outbox-relay: outbox-relay run takes no arguments, and 1 were given\n  next:  see outbox-relay run --help\n"},
+		"unknown flag":         {[]string{"run", "--colour"}, "outbox-relay: unknown flag: --colour\n  next:  see outbox-relay run --help\n"},
+		"misspelt flag":        {[]string{"run", "--mq.nats-ulr=x"}, "outbox-relay: unknown flag: --mq.nats-ulr, did you mean --mq.nats_url?\n  next:  see outbox-relay run --help\n"},
+		"flag without value":   {[]string{"status", "--interval"}, "outbox-relay: flag needs an argument: --interval\n  next:  see outbox-relay status --help\n"},
+		"impossible interval":  {[]string{"status", "--interval=1ms"}, "outbox-relay: --interval is 1ms, allowed: 100ms or more\n  next:  see outbox-relay status --help\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,7 +34,7 @@ While Postgres or the broker is away the relay keeps trying, at the start too: i
 say why. It ends with 1 at the start only for what a person has to change: the password, a database that does not exist, the
 schema, rights, certificates, or a stream that cannot take the events. Of several sources, one that cannot be served keeps none
 of the others waiting and is tried again; the start fails when a person has to change something for every one of them.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	cmd.Flags().BoolVar(&migrate, "migrate", false, "apply missing migrations first, as \"outbox-relay migrate up\" does")
 	load := settingsOf(cmd, environ)

@@ -51,7 +51,7 @@ func newStatusCommand(environ []string) *cobra.Command {
 		Long: `Shows how many events wait in the outbox and for how long, measured in the database in a time that does not grow with the
 backlog, and what the relay at admin.listen says of itself. It works while no relay runs. Of several sources it shows a line
 each, and what is wrong with those that are in trouble; --source shows everything of one.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with --watch one object a line")
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on until interrupted, also while the database is away")

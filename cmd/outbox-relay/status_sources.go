@@ -14,11 +14,11 @@ func (t table) sources(seen overview) {
 	troubles := ""
 	for _, each := range seen.Sources {
 		for _, text := range each.troubles() {
-			troubles += fmt.Sprintf("%s: %s\n", each.Source, text)
+			troubles += fmt.Sprintf("%s: %s\n", each.Source, printable(text))
 		}
 	}
 	if seen.Relay.Error != "" {
-		troubles = fmt.Sprintf("relay: %s\n", noRelay(seen.Relay)) + troubles
+		troubles = fmt.Sprintf("relay: %s\n", printable(noRelay(seen.Relay))) + troubles
 	}
 	if troubles != "" {
 		fmt.Fprint(t, "\n"+troubles)
@@ -33,7 +33,7 @@ func (s sourceView) cells() []string {
 		if r.Ready {
 			ready = "yes"
 		}
-		published, broker = fmt.Sprint(r.Published), fmt.Sprintf("%s %s", r.Broker.Name, r.Broker.State)
+		published, broker = fmt.Sprint(r.Published), printable(fmt.Sprintf("%s %s", r.Broker.Name, r.Broker.State))
 	}
 	backlog, lag, dead := "-", "-", "-"
 	if b := s.Backlog; b != nil {
@@ -41,7 +41,7 @@ func (s sourceView) cells() []string {
 	}
 	leader, term, led := "-", "-", "-"
 	if l := s.Lease; l != nil && l.Held {
-		leader, term, led = l.Owner, fmt.Sprint(l.Term), moment(l.Since)
+		leader, term, led = printable(l.Owner), fmt.Sprint(l.Term), moment(l.Since)
 	}
 	return []string{state, ready, backlog, lag, dead, published, broker, leader, term, led}
 }

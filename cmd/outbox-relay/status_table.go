@@ -30,7 +30,7 @@ func writeTable(out io.Writer, seen overview) error {
 type table struct{ *tabwriter.Writer }
 
 func (t table) row(name, format string, args ...any) {
-	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(t, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
 }
 
 // source writes everything that is known of one source.
@@ -180,6 +180,6 @@ func since(t time.Time) string { return time.Since(t).Round(time.Second).String(
 // clearScreen makes room for the next overview where out is a terminal.
 func clearScreen(out io.Writer) {
 	if onTerminal(out) {
-		_, _ = io.WriteString(out, "\x1b[H\x1b[2J") // an error shows at the next write
+		_, _ = io.WriteString(raw(out), "\x1b[H\x1b[2J") // an error shows at the next write
 	}
 }

@@ -12,6 +12,9 @@ import (
 
 // onTerminal reports whether a stream of the process is a terminal, at which a person sits.
 func onTerminal(stream any) bool {
+	if w, ok := stream.(io.Writer); ok {
+		stream = raw(w)
+	}
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -69,7 +69,7 @@ func newVerifyCommand(environ []string) *cobra.Command {
 		Example: `  outbox-relay verify
   outbox-relay verify --since 1h --subject 'game.player.>' --json
   outbox-relay verify --repair`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	flags.add(cmd.Flags())
 	cmd.Flags().BoolVar(&v.repair, "repair", false, "send the missing events again")
@@ -138,7 +138,7 @@ func (v *verifyCommand) compare(ctx context.Context, pool *pgxpool.Pool, broker 
 	}
 	repaired, err := verify.Repair(ctx, verify.RepairOptions{Options: opts, NoWait: v.noWait, Say: func(text string) {
 		line.clear()
-		fmt.Fprintf(v.err, "outbox-relay: %s\n", text)
+		fmt.Fprintf(v.err, "outbox-relay: %s\n", printable(text))
 	}}, found.Report)
 	found.Repair = &repaired
 	if err != nil {

@@ -82,8 +82,8 @@ func writeFindings(out io.Writer, found *verified) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "FINDING\tID\tEVENT ID\tSUBJECT\tKEY\tSEQUENCE\tDETAIL")
 	for _, f := range found.Findings {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", strings.ReplaceAll(string(f.Kind), "_", " "), f.ID, f.EventID, f.Subject,
-			cmp.Or(f.Key, "-"), cmp.Or(strings.Trim(fmt.Sprint(f.Sequences), "[]"), "-"), f.Detail)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", strings.ReplaceAll(string(f.Kind), "_", " "), f.ID, f.EventID, printable(f.Subject),
+			cmp.Or(printable(f.Key), "-"), cmp.Or(strings.Trim(fmt.Sprint(f.Sequences), "[]"), "-"), printable(f.Detail))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -53,7 +53,7 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Prints the version of this program and of the schema it knows",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, out := thisBuild(), cmd.OutOrStdout()
 			if asJSON {
