@@ -2,6 +2,7 @@ package redisstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,22 @@ type serverError struct{ text string }
 func (e *serverError) Error() string { return fmt.Sprintf("the server answered %q", e.text) }
 
 // newServerError takes the words of an error. Redis 6 puts a - before those of a command that a script called.
-func newServerError(text string) *serverError { return &serverError{strings.TrimPrefix(text, "-")} }
+//
+// What a server repeats of a command that it does not know is left out: it may be a password, where AUTH was renamed.
+func newServerError(text string) *serverError {
+	text, _, _ = strings.Cut(strings.TrimPrefix(text, "-"), ", with args beginning with")
+	return &serverError{text}
+}
+
+// without hides a password that a server repeats.
+func (e *serverError) without(passwords ...string) *serverError {
+	for _, password := range passwords {
+		if len(password) > 3 { // a shorter one would be cut out of ordinary words
+			e.text = strings.ReplaceAll(e.text, password, "[hidden]")
+		}
+	}
+	return e
+}
 
 // verdict is what an error means for the relay.
 type verdict struct {
@@ -135,12 +151,20 @@ func (c Config) judge(err error) verdict {
 		return verdict{whole: true, err: fmt.Errorf("%w: the Sentinels %s know no primary %q; set redis.sentinel.master_name to a name that "+
 			"SENTINEL MASTERS lists", relay.ErrMisconfigured, strings.Join(c.addresses(), ","), c.Sentinel.MasterName)}
 	case errors.As(err, &answer) && isOfSentinels(err):
-		return c.judgeSentinels(newServerError(answer.Error()))
+		return c.judgeSentinels(newServerError(answer.Error()).without(c.Password, c.Sentinel.Password))
 	case errors.As(err, &answer):
-		return judgeServer(newServerError(answer.Error()))
+		return judgeServer(newServerError(answer.Error()).without(c.Password, c.Sentinel.Password))
 	case isEncryption(err):
-		return verdict{whole: true, err: fmt.Errorf("%w: no encrypted connection to Redis at %s: %w; check the certificates of redis.tls",
-			relay.ErrMisconfigured, c.where(), err)}
+		next := "check the certificates of redis.tls"
+		if errors.As(err, new(tls.RecordHeaderError)) {
+			next = "the server does not speak TLS: set redis.tls.enabled to false, or redis.port to its port for TLS"
+		}
+		return verdict{whole: true, err: fmt.Errorf("%w: no encrypted connection to Redis at %s: %w; %s",
+			relay.ErrMisconfigured, c.where(), err, next)}
+	case errors.Is(err, errEncrypted):
+		return verdict{whole: true, err: fmt.Errorf("%w: Redis at %s: %w", relay.ErrMisconfigured, c.where(), errEncrypted)}
+	case errors.As(err, new(*answerError)):
+		return verdict{whole: true, err: fmt.Errorf("%w: Redis at %s: %w; is %s right?", relay.ErrUnavailable, c.where(), err, c.key())}
 	case errors.As(err, &failed):
 		return verdict{err: c.unreachable(failed.cause), whole: true}
 	case errors.Is(err, context.Canceled), errors.Is(err, errReply):

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +23,8 @@ type dialer struct {
 	tls     TLS
 	ctx     context.Context // ends with the session
 
+	shaking atomic.Bool // the last TLS handshake was not answered, at least not yet
+
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 	under context.Context // of the Publish under way, nil for none
@@ -30,7 +35,44 @@ type conn struct {
 	net.Conn
 	fence  *fence.Conn // below the encryption, which would hold back a part that waits
 	dialer *dialer
+
+	frames   frames
+	answered bool // the server has sent something
 }
+
+// errHungUp says that a server has ended a connection before it said anything.
+var errHungUp = errors.New("the server closed the connection before it answered (does it expect encryption, redis.tls.enabled?)")
+
+// errHandshake says that there is a server, and that it may not speak TLS.
+var errHandshake = errors.New("the server did not answer the TLS handshake (does it expect encryption on this port?)")
+
+// Read implements [net.Conn]. What would take too much memory is not handed on.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.answered = true
+		if bad := c.frames.read(b[:n]); bad != nil {
+			_ = c.Close() // the error that counts is this one
+			return 0, &answerError{bad}
+		}
+	}
+	if errors.Is(err, io.EOF) && !c.answered && !c.dialer.tls.used() {
+		err = fmt.Errorf("%w: %w", errHungUp, err)
+	}
+	return n, err
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	c.frames.begin()
+	return c.Conn.Write(b)
+}
+
+// answerError says that a server's answer cannot be read.
+type answerError struct{ cause error }
+
+func (e *answerError) Error() string { return e.cause.Error() }
+func (e *answerError) Unwrap() error { return e.cause }
 
 // plainConn is a connection without encryption. The client library asks the system whether such a connection is still good before it
 // uses it again.
@@ -88,7 +130,13 @@ func (d *dialer) encrypt(ctx context.Context, raw net.Conn, address string) (net
 		return nil, err
 	}
 	secure := tls.Client(raw, cfg)
-	return secure, secure.HandshakeContext(ctx)
+	d.shaking.Store(true)
+	err = secure.HandshakeContext(ctx)
+	if errors.Is(err, io.EOF) || isSilence(err) || errors.Is(err, syscall.ECONNRESET) {
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
+	}
+	d.shaking.Store(false)
+	return secure, err
 }
 
 func (d *dialer) keep(c *conn) {

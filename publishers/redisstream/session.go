@@ -95,6 +95,9 @@ func (s *session) explain(ctx context.Context, err error) error {
 	}
 	err = s.cfg.judge(err).err
 	if errors.Is(err, errSilent) {
+		if s.sender.dialer.shaking.Load() {
+			return s.cfg.unreachable(errHandshake)
+		}
 		return s.cfg.unreachable(errors.New("no answer within redis.connect_timeout"))
 	}
 	return err
