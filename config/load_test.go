@@ -205,3 +205,17 @@ func TestAKeyInsteadOfItsFile(t *testing.T) {
 		}
 	}
 }
+
+func TestWhereAConnectionMayBePlain(t *testing.T) {
+	t.Setenv("PGSSLMODE", "") // as if nobody had set it
+	for url, want := range map[string]string{
+		"": "", "postgres://u@db/game": "db", "host=10.0.0.1 user=u": "10.0.0.1", "postgres://u@localhost,db/game": "db",
+		"postgres://u@localhost/game": "", "postgres://u@127.0.0.2/game": "", "postgres://u@[::1]/game": "", "host=/run/postgresql user=u": "",
+		"postgres://u@/game?host=/run/postgresql": "", "postgres://u@db/game?sslmode=disable": "", "host=db sslmode = require": "",
+		"postgres://u@db/game?sslmode=prefer": "",
+	} {
+		require.Equal(t, want, Postgres{URL: url}.MayBePlain(), url)
+	}
+	t.Setenv("PGSSLMODE", "require")
+	require.Empty(t, Postgres{URL: "postgres://u@db/game"}.MayBePlain())
+}

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gameoutbox/relay/relay"
@@ -54,6 +56,36 @@ func (p Postgres) parse() (cause string, ok bool) {
 		return " (invalid port)", false
 	}
 	return "", false
+}
+
+// MayBePlain returns a host to which connections may be unencrypted although nobody has said so: sslmode is not set, and the
+// host is neither this machine nor a folder with a socket. It is empty where that is not so. Without sslmode the driver does
+// what libpq does: it uses TLS if the server offers it, does not look at the certificate, and else goes on without.
+func (p Postgres) MayBePlain() (host string) {
+	pool, err := pgxpool.ParseConfig(p.URL)
+	if err != nil || saysSSLMode.MatchString(p.URL) {
+		return ""
+	}
+	conn := pool.ConnConfig
+	places := []pgconn.FallbackConfig{{Host: conn.Host, TLSConfig: conn.TLSConfig}}
+	for _, fallback := range conn.Fallbacks {
+		places = append(places, *fallback)
+	}
+	for _, place := range places {
+		if place.TLSConfig == nil && !isHere(place.Host) {
+			return place.Host
+		}
+	}
+	return ""
+}
+
+// saysSSLMode matches a connection string that sets sslmode.
+var saysSSLMode = regexp.MustCompile(`(?i)\bsslmode\s*=`)
+
+// isHere tells whether a host of a connection string is this machine.
+func isHere(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || strings.EqualFold(host, "localhost") || err == nil && address.IsLoopback()
 }
 
 // quotedText matches what the driver quotes of a URL.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,4 +180,19 @@ func TestStopDuringTheStartIsClean(t *testing.T) {
 	}.runUntil(ctx)
 	require.Equal(t, codeOK, got.code, got.err)
 	require.Contains(t, got.err, `"message":"stopped"`)
+}
+
+func TestAConnectionThatMayBePlainIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]bool{
+		"postgres://relay:hunter2@db.example/game": true, "postgres://relay:hunter2@db.example/game?sslmode=disable": false,
+		"postgres://relay:hunter2@127.0.0.1/game": false,
+	} {
+		var out bytes.Buffer
+		log, err := newLogger(config.DefaultLog(), &out)
+		require.NoError(t, err)
+		warnOfPlain(log, settingsWith(t, "OUTBOX_POSTGRES_URL="+url))
+		require.Equal(t, want, strings.Contains(out.String(), "connections to Postgres may be unencrypted"), url)
+		require.NotContains(t, out.String(), "hunter2")
+	}
 }

@@ -46,6 +46,7 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 		settings: settings, migrate: d.migrate, alone: len(d.settings.Sources()) == 1,
 		log: d.log.With(zap.String("source", settings.Source)),
 	}
+	warnOfPlain(s.log, settings)
 	var err error
 	if s.pool, err = newPool(ctx, settings); err != nil {
 		return s, err
@@ -60,6 +61,14 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 		AnswerTimeout: answerTimeout(settings.Config),
 	})
 	return s, err
+}
+
+// warnOfPlain logs that connections to Postgres may be unencrypted although nobody has said so.
+func warnOfPlain(log *zap.Logger, settings *config.Settings) {
+	if host := settings.Config.Postgres.MayBePlain(); host != "" {
+		log.Warn("connections to Postgres may be unencrypted", zap.String("host", host), zap.String("value", settings.Show("postgres.url")),
+			zap.String("next", "set sslmode in postgres.url: verify-full with sslrootcert, or disable if the network is trusted"))
+	}
 }
 
 // answerTimeout returns how long a publisher waits for its broker at most.
