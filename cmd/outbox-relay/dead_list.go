@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -68,22 +70,46 @@ func (l deadList) validate() error {
 }
 
 func (l deadList) run(ctx context.Context, dead deadLetters, sel deadletter.Selection, out, notes io.Writer) error {
-	letters, err := dead.List(ctx, sel, deadletter.ListOptions{Limit: l.limit, ByID: l.sort == "id"})
-	if err != nil {
-		return dead.explain(ctx, "cannot list the dead letters", err)
+	buffered := bufio.NewWriter(out)
+	list := letterList{out: buffered}
+	if l.asJSON {
+		list.encoder = json.NewEncoder(buffered)
 	}
-	total := int64(len(letters))
-	if l.limit > 0 && len(letters) == l.limit {
+	err := dead.Each(ctx, sel, deadletter.ListOptions{Limit: l.limit, ByID: l.sort == "id"}, list.add)
+	if err == nil {
+		err = list.flush()
+	}
+	switch {
+	case list.broken != nil:
+		return list.broken
+	case err != nil:
+		return errors.Join(buffered.Flush(), dead.explain(ctx, "cannot list the dead letters", err))
+	}
+	return errors.Join(l.end(ctx, dead, sel, list.shown, buffered, notes), buffered.Flush())
+}
+
+// end says how many more there are, or that there are none.
+func (l deadList) end(ctx context.Context, dead deadLetters, sel deadletter.Selection, shown int64, out, notes io.Writer) error {
+	more := int64(0)
+	if l.limit > 0 && shown == int64(l.limit) {
 		groups, err := dead.Count(ctx, sel)
 		if err != nil {
 			return dead.explain(ctx, "cannot count the dead letters", err)
 		}
-		total = max(total, sum(groups))
+		more = sum(groups) - shown
 	}
-	if l.asJSON {
-		return writeLetters(out, notes, letters, total)
+	switch {
+	case l.asJSON && more > 0:
+		fmt.Fprintf(notes, "%d more are not listed; raise --limit to see them\n", more)
+	case l.asJSON:
+	case more > 0:
+		fmt.Fprintf(out, "and %d more; raise --limit to see them\n", more)
+	case shown == 0 && sel.Empty():
+		fmt.Fprintln(out, "there are no dead letters")
+	case shown == 0:
+		fmt.Fprintln(out, "no dead letter matches")
 	}
-	return writeLetterTable(out, letters, total, sel.Empty())
+	return nil
 }
 
 // sum returns how many dead letters are in groups.
@@ -94,42 +120,43 @@ func sum(groups []deadletter.Group) (events int64) {
 	return events
 }
 
-func writeLetters(out, notes io.Writer, letters []deadletter.Letter, total int64) error {
-	encoder := json.NewEncoder(out)
-	for _, letter := range letters {
-		if err := encoder.Encode(letter); err != nil {
-			return err
-		}
+// tableLines is how many lines of a table are aligned together. They are kept in memory until then.
+const tableLines = 1000
+
+// letterList writes dead letters as they come, as JSON or as a table.
+type letterList struct {
+	out     io.Writer
+	encoder *json.Encoder // nil for a table
+	table   *tabwriter.Writer
+	shown   int64
+	broken  error // of writing
+}
+
+// add writes one dead letter.
+func (w *letterList) add(l deadletter.Letter) error {
+	w.shown++
+	if w.encoder != nil {
+		w.broken = w.encoder.Encode(l)
+		return w.broken
 	}
-	if more := total - int64(len(letters)); more > 0 {
-		fmt.Fprintf(notes, "%d more are not listed; raise --limit to see them\n", more)
+	if w.table == nil {
+		w.table = tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w.table, "ID\tEVENT ID\tSUBJECT\tKEY\tREASON\tATTEMPTS\tFIRST FAILED\tLAST FAILED\tERROR")
+	}
+	fmt.Fprintf(w.table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.ID, l.EventID, shorten(l.Subject, shownSubject), keyOf(l),
+		printable(l.Reason), l.Attempts, moment(l.FirstFailedAt), moment(l.LastFailedAt), shorten(l.Error, shownError))
+	if w.shown%tableLines == 0 {
+		return w.flush()
 	}
 	return nil
 }
 
-func writeLetterTable(out io.Writer, letters []deadletter.Letter, total int64, all bool) error {
-	if len(letters) == 0 {
-		text := "no dead letter matches"
-		if all {
-			text = "there are no dead letters"
-		}
-		_, err := fmt.Fprintln(out, text)
-		return err
+// flush writes the lines that wait to be aligned.
+func (w *letterList) flush() error {
+	if w.table != nil {
+		w.broken = w.table.Flush()
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tEVENT ID\tSUBJECT\tKEY\tREASON\tATTEMPTS\tFIRST FAILED\tLAST FAILED\tERROR")
-	for _, l := range letters {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.ID, l.EventID, shorten(l.Subject, shownSubject), keyOf(l),
-			l.Reason, l.Attempts, moment(l.FirstFailedAt), moment(l.LastFailedAt), shorten(l.Error, shownError))
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if more := total - int64(len(letters)); more > 0 {
-		_, err := fmt.Fprintf(out, "and %d more; raise --limit to see them\n", more)
-		return err
-	}
-	return nil
+	return w.broken
 }
 
 // keyOf returns the key of a dead letter, and whether it is held.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gameoutbox/relay/outbox"
 )
 
@@ -36,13 +38,39 @@ type ListOptions struct {
 	ByID bool
 }
 
-// List returns the dead letters that are meant.
-func (s *Store) List(ctx context.Context, sel Selection, opts ListOptions) ([]Letter, error) {
+// List returns the dead letters that are meant. Where there may be many, use [Store.Each].
+func (s *Store) List(ctx context.Context, sel Selection, opts ListOptions) (letters []Letter, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err = s.Each(ctx, sel, opts, func(l Letter) error {
+		letters = append(letters, l)
+		return nil
+	})
+	return letters, err
+}
+
+// Each calls show with each of the dead letters that are meant, and keeps none of them in memory. It ends with the first error
+// of show. Until it ends the database has a statement open, which a reader that stands still keeps open.
+func (s *Store) Each(ctx context.Context, sel Selection, opts ListOptions, show func(Letter) error) error {
 	limit := &opts.Limit
 	if opts.Limit == 0 {
 		limit = nil
 	}
-	return look[Letter](ctx, s, withMeant(listSQL), sel.args(limit, opts.ByID)...)
+	rows, err := s.pool.Query(ctx, withMeant(listSQL), sel.args(limit, opts.ByID)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l, err := pgx.RowToStructByPos[Letter](rows)
+		if err != nil {
+			return err
+		}
+		if err := show(l); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // Group is how many dead letters have one reason and one subject.
