@@ -43,6 +43,15 @@ func TestNoMigrationRemovesAnythingOnTheWayUp(t *testing.T) {
 	}
 }
 
+func TestEachSectionBeginsWithTheSearchPath(t *testing.T) {
+	t.Parallel()
+	for _, m := range known() {
+		up, down := sections(t, m)
+		assert.True(t, strings.HasPrefix(strings.TrimSpace(up), pin+";"), "up of %05d_%s.sql", m.Version, m.Name)
+		assert.True(t, strings.HasPrefix(strings.TrimSpace(down), pin+";"), "down of %05d_%s.sql", m.Version, m.Name)
+	}
+}
+
 // sections returns the two halves of a file, without comments.
 func sections(t *testing.T, m Migration) (up, down string) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -20,37 +21,52 @@ const migrateLock int64 = 0x6f7574626f78
 // A process that finds the lock taken asks again every second, for five minutes. It does not block in the server, where
 // its snapshot would hold up a concurrent index build.
 const (
-	lockPeriodSeconds = 1
-	lockTries         = 300
+	lockPeriod = time.Second
+	lockTries  = 300
 )
 
-// newProvider is called for each run, because the retry counter of goose's locker is used up for good.
 func newProvider(db *sql.DB, opts DownOptions) (*goose.Provider, error) {
 	dir, err := fs.Sub(files, "sql")
 	if err != nil {
 		return nil, fmt.Errorf("open the embedded files: %w", err)
 	}
-	locker, err := newLocker(opts)
-	if err != nil {
-		return nil, err
-	}
 	return goose.NewProvider(goose.DialectPostgres, db, dir,
 		goose.WithTableName(versionTable),
-		goose.WithSessionLocker(locker),
+		goose.WithSessionLocker(newLocker(opts)),
 		goose.WithDisableGlobalRegistry(true))
 }
 
-func newLocker(opts DownOptions) (lock.SessionLocker, error) {
-	locker, err := lock.NewPostgresSessionLocker(
-		lock.WithLockID(migrateLock),
-		lock.WithLockTimeout(lockPeriodSeconds, lockTries))
-	if err != nil {
-		return nil, fmt.Errorf("create the lock: %w", err)
-	}
+func newLocker(opts DownOptions) lock.SessionLocker {
 	if opts.DropRows {
-		return rowDropper{locker}, nil
+		return rowDropper{locker{}}
 	}
-	return locker, nil
+	return locker{}
+}
+
+// locker holds [migrateLock] for a session. That of goose does not name the type of its parameter, nor the schema of the function.
+type locker struct{}
+
+// SessionLock implements [lock.SessionLocker].
+func (locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	for range lockTries {
+		locked := false
+		err := conn.QueryRowContext(ctx, "select pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8)", migrateLock).Scan(&locked)
+		if err != nil || locked {
+			return err
+		}
+		select {
+		case <-time.After(lockPeriod):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("another process has migrated for %s and goes on", lockTries*lockPeriod)
+}
+
+// SessionUnlock implements [lock.SessionLocker].
+func (locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "select pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)", migrateLock)
+	return err
 }
 
 // rowDropper sets outbox.drop_rows, which the SQL of a migration asks for before it drops rows. It is a locker because

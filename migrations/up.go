@@ -13,6 +13,10 @@ import (
 //go:embed schema_version.sql
 var createVersionTable string
 
+// pin lets the statements of a transaction find every name in pg_catalog alone. Each section of a migration begins with it too: who
+// may create functions and operators elsewhere could otherwise have them called by whoever migrates.
+const pin = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
+
 // createLock is the advisory lock that guards the creation of the schema. It differs from [migrateLock] on purpose: this one
 // is waited for inside a transaction, and must never be held for long.
 const createLock = migrateLock + 1
@@ -62,6 +66,9 @@ func createSchema(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // after the commit it does nothing, before it the first error counts
+	if _, err := tx.ExecContext(ctx, pin); err != nil {
+		return fmt.Errorf("set the search path: %w", err)
+	}
 	if _, err := tx.ExecContext(ctx, "select pg_advisory_xact_lock($1)", createLock); err != nil {
 		return fmt.Errorf("wait for the lock: %w", err)
 	}

@@ -19,6 +19,7 @@ const backlogTimeout = 10 * time.Second
 // ReadBacklog measures what waits in the outbox, in a time that does not depend on how much that is, nor on how much is retained.
 // The database is a pool or a connection whose role has the rights of outbox.grant_relay.
 func ReadBacklog(ctx context.Context, db Queryer) (Backlog, error) {
+	db = Pin(db)
 	w, err := waitWithoutReceipt(ctx, db)
 	if err != nil {
 		return Backlog{}, fmt.Errorf("measure the backlog: %w", err)

@@ -110,8 +110,8 @@ func (b *bell) check(ctx context.Context, now time.Time) (bool, error) {
 		return b.works, nil
 	}
 	b.checked = now
-	var why *string
-	if err := b.conn.QueryRow(ctx, bellCheckSQL, int64(b.conn.PgConn().PID())).Scan(&why); err != nil {
+	why, err := queryOne[*string](ctx, Pin(b.conn), bellCheckSQL, int64(b.conn.PgConn().PID()))
+	if err != nil {
 		return false, fmt.Errorf("look at the doorbell: %w", err)
 	}
 	if why != nil {

@@ -73,6 +73,7 @@ type checked struct {
 func Check(ctx context.Context, db Queryer, version int64) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
+	db = Pin(db)
 	rows, err := db.Query(ctx, checkSQL)
 	if err != nil {
 		return unreachable(err)
@@ -98,7 +99,7 @@ func Check(ctx context.Context, db Queryer, version int64) error {
 func Warnings(ctx context.Context, db Queryer) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, warningsSQL)
+	rows, err := Pin(db).Query(ctx, warningsSQL)
 	if err != nil {
 		return nil, err
 	}

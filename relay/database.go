@@ -17,7 +17,7 @@ var settingsSQL string
 
 // link is a pool or a connection.
 type link interface {
-	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+	Queryer
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
@@ -50,20 +50,12 @@ func onServer(ctx context.Context, l *pgxpool.Conn) (*database, error) {
 	if l.Conn().Config().StatementCacheCapacity <= 0 {
 		return d, nil
 	}
-	direct, err := isDirect(ctx, l.Conn())
-	if err != nil || !direct {
-		return d, err
+	if !isPinned(l.Conn()) {
+		return d, nil
 	}
 	_, err = l.Exec(ctx, "set plan_cache_mode = force_generic_plan")
 	d.own = l.Conn()
 	return d, err
-}
-
-// isDirect tells whether no pooler lies between a connection and its server: there another process answers than the connection names.
-func isDirect(ctx context.Context, conn *pgx.Conn) (bool, error) {
-	var process uint32
-	err := conn.QueryRow(ctx, "select pg_backend_pid()").Scan(&process)
-	return process == conn.PgConn().PID(), err
 }
 
 // under returns the database on another link, for what may be done under the lease of a term alone.
@@ -76,16 +68,12 @@ func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	if d.own != nil {
 		return d.own.Query(ctx, sql, planned(args)...)
 	}
-	results, err := d.send(ctx, sql, args)
+	conn, release, err := connOf(ctx, d.link)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := results.Query()
-	if err != nil {
-		_ = results.Close() // the same error
-		return nil, err
-	}
-	return &answer{Rows: rows, results: results}, nil
+	rows, err := queryBehind(ctx, conn, release, statement{settingsSQL, []any{d.server, d.term}}, statement{sql, args})
+	return rows, explainRefusal(err)
 }
 
 // Exec implements [Queryer].
@@ -93,15 +81,8 @@ func (d *database) Exec(ctx context.Context, sql string, args ...any) (pgconn.Co
 	if d.own != nil {
 		return d.own.Exec(ctx, sql, planned(args)...)
 	}
-	results, err := d.send(ctx, sql, args)
-	if err != nil {
-		return pgconn.CommandTag{}, err
-	}
-	tag, err := results.Exec()
-	if closed := results.Close(); err == nil {
-		err = closed
-	}
-	return tag, err
+	rows, err := d.Query(ctx, sql, args...)
+	return finish(rows, err)
 }
 
 // Begin begins a transaction with the settings, for [pgx.BeginFunc].
@@ -125,19 +106,6 @@ func (d *database) prove(ctx context.Context) error {
 	return err
 }
 
-// send sends a statement behind the settings, whose answer it reads.
-func (d *database) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
-	batch := &pgx.Batch{}
-	batch.Queue(settingsSQL, d.server, d.term)
-	batch.Queue(sql, args...)
-	results := d.link.SendBatch(ctx, batch)
-	if _, err := results.Exec(); err != nil {
-		_ = results.Close() // the same error
-		return nil, explainRefusal(err)
-	}
-	return results, nil
-}
-
 // planned returns the arguments of a statement that the server plans once.
 func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheStatement}, args...) }
 
@@ -155,31 +123,4 @@ func isRefused(err error) bool {
 	const divisionByZero = "22012"
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && refused.Code == divisionByZero
-}
-
-// answer is the answer to a statement. It ends with the transaction, whose end may fail too.
-type answer struct {
-	pgx.Rows
-	results pgx.BatchResults
-	err     error
-}
-
-func (a *answer) Next() bool {
-	if a.Rows.Next() {
-		return true
-	}
-	a.Close()
-	return false
-}
-
-func (a *answer) Close() {
-	a.Rows.Close()
-	a.err = a.results.Close()
-}
-
-func (a *answer) Err() error {
-	if err := a.Rows.Err(); err != nil {
-		return err
-	}
-	return a.err
 }

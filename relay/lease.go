@@ -61,7 +61,7 @@ type Lease struct {
 func ReadLease(ctx context.Context, db Queryer) (Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	return queryLease(ctx, db, leaseSQL)
+	return queryLease(ctx, Pin(db), leaseSQL)
 }
 
 // HasLeader reports whether a relay leads the outbox of a database now, wherever it runs. The database is a pool or a connection.
@@ -120,7 +120,7 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 	if t.seen.ttl > 0 && asked-t.seenAt > t.seen.ttl {
 		overTerm, overUntil = t.seen.Term, t.seen.Until
 	}
-	l, err := queryLease(asking, conn, leaseTakeSQL, t.owner, t.ttl, overTerm, overUntil)
+	l, err := queryLease(asking, Pin(conn), leaseTakeSQL, t.owner, t.ttl, overTerm, overUntil)
 	if err != nil {
 		if ctx.Err() != nil {
 			t.free(context.WithoutCancel(ctx), anyTerm)
@@ -190,7 +190,7 @@ func (t *tenancy) renew(ctx context.Context, conn *pgxpool.Conn, term int64) (*p
 		}
 	}
 	asked := sinceBoot()
-	until, err := queryOne[time.Time](ctx, conn, leaseRenewSQL, t.owner, term, t.ttl)
+	until, err := queryOne[time.Time](ctx, Pin(conn), leaseRenewSQL, t.owner, term, t.ttl)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return conn, errTaken
@@ -209,7 +209,7 @@ func (t *tenancy) free(ctx context.Context, term int64) {
 	t.fence.shut()
 	ctx, cancel := context.WithTimeout(ctx, freeTimeout)
 	defer cancel()
-	if _, err := t.pool.Exec(ctx, leaseFreeSQL, t.owner, term); err != nil {
+	if _, err := Pin(t.pool).Exec(ctx, leaseFreeSQL, t.owner, term); err != nil {
 		t.track.leaseNotFreed(t.ttl, err)
 	}
 }

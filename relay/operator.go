@@ -21,7 +21,7 @@ func CheckOperator(ctx context.Context, db Queryer, version int64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, checkOperatorSQL)
+	rows, err := Pin(db).Query(ctx, checkOperatorSQL)
 	if err != nil {
 		return unreachable(err)
 	}

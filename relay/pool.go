@@ -121,8 +121,12 @@ func setParameter(parameters map[string]string, name, value string) {
 func setSession(next pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	return func(ctx context.Context, conn *pgconn.PgConn) error {
 		process := strconv.AppendUint(nil, uint64(conn.PID()), 10)
-		if err := conn.ExecParams(ctx, sessionSQL, [][]byte{process}, nil, nil, nil).Read().Err; err != nil {
-			return fmt.Errorf("set the session up: %w", err)
+		result := conn.ExecParams(ctx, sessionSQL, [][]byte{process}, nil, nil, nil).Read()
+		if result.Err != nil {
+			return fmt.Errorf("set the session up: %w", result.Err)
+		}
+		if len(result.Rows) > 0 { // else the session is a pooler's
+			markPinned(conn)
 		}
 		if next == nil {
 			return nil

@@ -151,7 +151,7 @@ func (r *Relay) bid(ctx context.Context, conn *pgxpool.Conn, l Lease) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	_, err := queryOne[int](ctx, conn, shareBidSQL, r.tenancy.owner, l.Term, load, r.cfg.bidLife())
+	_, err := queryOne[int](ctx, Pin(conn), shareBidSQL, r.tenancy.owner, l.Term, load, r.cfg.bidLife())
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 		r.share.wantNot(r)
@@ -166,7 +166,7 @@ func (r *Relay) offer(ctx context.Context, conn *pgxpool.Conn, term int64) (succ
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Lease/patienceShare)
 	defer cancel()
-	rows, err := conn.Query(ctx, shareOfferSQL, term, r.share.told(), r.cfg.bidLife())
+	rows, err := Pin(conn).Query(ctx, shareOfferSQL, term, r.share.told(), r.cfg.bidLife())
 	if err != nil {
 		return "", err
 	}
@@ -189,7 +189,7 @@ func (t *tenancy) give(ctx context.Context, term int64, successor string) {
 	t.fence.shut()
 	ctx, cancel := context.WithTimeout(ctx, freeTimeout)
 	defer cancel()
-	if _, err := t.pool.Exec(ctx, leaseGiveSQL, t.owner, term, successor, giftLife); err != nil {
+	if _, err := Pin(t.pool).Exec(ctx, leaseGiveSQL, t.owner, term, successor, giftLife); err != nil {
 		t.track.leaseNotFreed(t.ttl, err)
 		return
 	}

@@ -126,7 +126,7 @@ func insert(ctx context.Context, settings *config.Settings, event outbox.Raw) er
 		return unreachable(settings, err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what was inserted is committed by then
-	if err := outbox.PublishOutsideTx(ctx, conn, event); err != nil {
+	if err := outbox.PublishOutsideTx(ctx, relay.Pin(conn), event); err != nil {
 		return &failure{what: "cannot insert the event", cause: err, value: settings.Show("postgres.url"), next: nextAfterInsert(err)}
 	}
 	return nil

@@ -7,6 +7,7 @@
 -- outbox has the same rules under the same names, and one table of cases is run against both.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 do $$
@@ -96,6 +97,7 @@ comment on domain outbox.event_payload is
     'Rules for outbox.events.payload: at most 1048576 bytes (1 MiB). Empty is allowed.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 do $$

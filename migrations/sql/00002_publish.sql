@@ -4,6 +4,7 @@
 -- variable, for a writer may not read the table. plpgsql keeps its plan from call to call, which language sql does not.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 create or replace function outbox.publish(
@@ -54,6 +55,7 @@ comment on function outbox.publish_bytes(text, bytea, text, jsonb, uuid) is
     'Writes an event whose payload is sent byte for byte. Otherwise as outbox.publish().';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 drop function outbox.publish_bytes(text, bytea, text, jsonb, uuid);
 drop function outbox.publish(text, jsonb, text, jsonb, uuid);

@@ -1,6 +1,7 @@
 -- Events that can never be published, where a person can see why.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- id alone is not unique: a standby that was promoted after it lost the last transactions hands out the same ids again.
 -- There are no rules on the columns on purpose: nothing may keep the relay from moving an event here.
@@ -37,6 +38,7 @@ comment on column outbox.dead_letters.first_failed_at is 'When the first attempt
 comment on column outbox.dead_letters.last_failed_at is 'When the last attempt failed.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 do $$

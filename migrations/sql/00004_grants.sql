@@ -3,6 +3,7 @@
 -- The argument is a regrole and not a name: it must be a role that exists, and cannot be PUBLIC.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 create or replace function outbox.grant_writer(role regrole) returns void
@@ -43,6 +44,7 @@ comment on function outbox.grant_relay(regrole) is
     'Gives a role what the relay needs: to read and remove events and to keep dead letters. Run it again after a migration. Example: select outbox.grant_relay(''relay'')';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 drop function outbox.grant_relay(regrole);
 drop function outbox.grant_writer(regrole);

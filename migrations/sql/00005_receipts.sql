@@ -4,6 +4,7 @@
 -- while, so that they can be sent again should the broker lose them; a purge takes a receipt and its rows away together.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- A receipt lists the very ids whose rows were acknowledged, and no other: an id that was rolled back may be drawn again after
 -- a restore, and its row must not count as published then.
@@ -73,6 +74,7 @@ comment on table outbox.events is
     'Events that wait to be published, and for relay.retention those that were. A row appears when its transaction commits; outbox.receipts tells which rows were acknowledged. Write with outbox.publish() or the Go package outbox.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 comment on table outbox.events is
     'Events that wait to be published. A row appears when its transaction commits and goes when the broker has acknowledged it. Write with outbox.publish() or the Go package outbox.';

@@ -1,6 +1,7 @@
 -- What people do about dead letters, and what is replayed: both leave a trail.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- The tables of the first migrations are left as they are; which keys wait is a table of its own.
 create table if not exists outbox.held_keys (
@@ -100,6 +101,7 @@ comment on function outbox.grant_operator(regrole) is
     'Gives a role what a person needs who works on the outbox with the commands dead, replay and verify: the rights of the relay, and to write events again. Example: select outbox.grant_operator(''alice'')';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 drop function outbox.grant_operator(regrole);
 -- +goose StatementBegin

@@ -1,6 +1,7 @@
 -- Which events went to the fallback first and are published to the primary afterwards.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 create table if not exists outbox.rehomes (
     id         bigint generated always as identity primary key,
@@ -34,6 +35,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 create or replace function outbox.grant_relay(role regrole) returns void

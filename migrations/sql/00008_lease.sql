@@ -1,6 +1,7 @@
 -- Who leads: of the relays of one outbox, the one that holds the lease publishes.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- The row is updated about once a second. Nearly empty pages and no index on what changes keep that inside one page, without a
 -- new index entry; where a transaction somewhere holds a snapshot for long, each update walks over the versions since then, a fifth
@@ -48,6 +49,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 create or replace function outbox.grant_relay(role regrole) returns void

@@ -1,6 +1,7 @@
 -- How relays with several sources share them out: who would like to lead this outbox.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- One row beside outbox.lease and not in it, so that the renewal of a lease waits for nobody who asks for it.
 create table if not exists outbox.sharing (
@@ -47,6 +48,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 create or replace function outbox.grant_relay(role regrole) returns void

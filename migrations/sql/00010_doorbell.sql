@@ -6,6 +6,7 @@
 -- would make the commits of the whole server wait for each other.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because somebody
 -- listens and does not read, and PREPARE TRANSACTION refuses one that has notified. The relay knows both cases, and looks by itself.
@@ -52,6 +53,7 @@ $$;
 -- +goose StatementEnd
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 do $$

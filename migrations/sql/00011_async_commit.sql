@@ -4,6 +4,7 @@
 -- Postgres forget, and nothing but the writer's own session knows how it will commit.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- Neither step rewrites the table, but each needs a lock that waits for the writers that are open, and all later ones
 -- wait for it: so it is asked for briefly, and again.
@@ -33,6 +34,7 @@ comment on column outbox.events.async_commit is
     'True if the writer commits with synchronous_commit = off, else null. Set by the default, never by a writer. The relay publishes such an event once its commit is on disk.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- +goose StatementBegin
 do $$

@@ -2,6 +2,7 @@
 -- a setval or a restore.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- Both are null in receipts of an older relay; the next one fills them in. External storage, for random bytes cannot be compressed.
 alter table outbox.receipts add column if not exists event_ids uuid[];
@@ -29,6 +30,7 @@ comment on function outbox.acknowledged(int8multirange, uuid[]) is
     'The acknowledged events of a receipt. Example: select a.* from outbox.receipts as r, outbox.acknowledged(r.ids, r.event_ids) as a';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 drop function outbox.acknowledged(int8multirange, uuid[]);
 alter table outbox.receipts drop column generation, drop column event_ids;

@@ -4,6 +4,7 @@
 -- It is a row of its own in outbox.positions, told by kept_from: it goes with no settlement, and the newest of a stream counts.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 alter table outbox.positions add column if not exists limits text;
 alter table outbox.positions add column if not exists kept_from bigint;
@@ -17,6 +18,7 @@ comment on column outbox.positions.kept_from is 'What the stream held from this 
 comment on column outbox.positions.kept_until is 'Nor does it, but by age, before it has reached this sequence.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 delete from outbox.positions where kept_from is not null;
 drop index outbox.positions_kept;

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gameoutbox/relay/relay"
 )
 
 // chunkEvents is how many dead letters one transaction works on.
@@ -49,6 +51,9 @@ func (s *Store) chunk(ctx context.Context, page []Ref, work func(context.Context
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chunkTimeout)
 	defer cancel()
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := relay.PinTx(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, raiseEpochSQL); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/gameoutbox/relay/relay"
 )
 
 // Outcome says what has become of a retried event.
@@ -116,7 +118,7 @@ func (s *Store) Record(ctx context.Context, retried []Retried) error {
 func (s *Store) change(ctx context.Context, sql string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chunkTimeout)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, sql, args...)
+	_, err := relay.Pin(s.pool).Exec(ctx, sql, args...)
 	return err
 }
 
@@ -137,7 +139,7 @@ func (s *Store) putBack(ctx context.Context, dropped []*Retried, cause string) e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chunkTimeout)
 	defer cancel()
 	ids, eventIDs := columns(refs(dropped))
-	back, err := collect[Ref](ctx, s.pool, putBackSQL, ids, eventIDs, cause)
+	back, err := collect[Ref](ctx, relay.Pin(s.pool), putBackSQL, ids, eventIDs, cause)
 	for _, each := range dropped {
 		each.PutBack = slices.Contains(back, each.Ref())
 	}

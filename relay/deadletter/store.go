@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
 )
 
 var (
@@ -90,7 +91,7 @@ func collect[T any](ctx context.Context, db queryer, sql string, args ...any) ([
 func look[T any](ctx context.Context, s *Store, sql string, args ...any) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	return collect[T](ctx, s.pool, sql, args...)
+	return collect[T](ctx, relay.Pin(s.pool), sql, args...)
 }
 
 // refusesRow reports whether Postgres refused a row for what it holds: a rule, a type, a trigger that raised an error. The

@@ -27,7 +27,7 @@ func (s *Store) actor(ctx context.Context, by string) (string, error) {
 func (s *Store) Role(ctx context.Context) (role string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, "select current_user::text").Scan(&role)
+	err = s.pool.QueryRow(ctx, "select current_user").Scan(&role)
 	return role, err
 }
 

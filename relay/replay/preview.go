@@ -46,7 +46,7 @@ func LookAhead(ctx context.Context, db relay.Queryer, rest Replay, window time.D
 	}
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, previewSQL, append(rest.Selection.Args(), rest.LastID, rest.EndID, window, previewSubjects)...)
+	rows, err := relay.Pin(db).Query(ctx, previewSQL, append(rest.Selection.Args(), rest.LastID, rest.EndID, window, previewSubjects)...)
 	if err != nil {
 		return p, err
 	}

@@ -90,7 +90,7 @@ func Find(ctx context.Context, db relay.Queryer, id int64) (Replay, error) {
 func List(ctx context.Context, db relay.Queryer, limit int) ([]Replay, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, listSQL, limit)
+	rows, err := relay.Pin(db).Query(ctx, listSQL, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func List(ctx context.Context, db relay.Queryer, limit int) ([]Replay, error) {
 func one(ctx context.Context, db relay.Queryer, sql string, args ...any) (Replay, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, sql, args...)
+	rows, err := relay.Pin(db).Query(ctx, sql, args...)
 	if err != nil {
 		return Replay{}, err
 	}

@@ -104,7 +104,7 @@ func newPacer(perSecond, step int) pacer {
 func step(ctx context.Context, db relay.Queryer, r Replay, limit int) (next Replay, copied int, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
-	rows, err := db.Query(ctx, copySQL, append(r.Selection.Args(), r.ID, stepRows, limit, stepBytes)...)
+	rows, err := relay.Pin(db).Query(ctx, copySQL, append(r.Selection.Args(), r.ID, stepRows, limit, stepBytes)...)
 	if err != nil {
 		return r, 0, err
 	}

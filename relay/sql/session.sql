@@ -3,8 +3,8 @@
 -- A role, a database or a connection string may set any of these otherwise.
 select pg_catalog.set_config(name, value, false)
 from (values
-    -- Every name in our statements is found in pg_catalog or has its schema.
-    ('search_path', 'pg_catalog'),
+    -- Every name in our statements is found in pg_catalog or has its schema, see pin.sql.
+    ('search_path', 'pg_catalog, pg_temp'),
     -- Text and the formats of values.
     ('standard_conforming_strings', 'on'),
     ('bytea_output', 'hex'),

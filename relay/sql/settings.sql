@@ -6,15 +6,23 @@
 -- reads all of one that has grown to millions of rows since. Where only a sequential scan is possible the planner now thinks it very
 -- expensive, and would compile the plan for most of a second: hence no jit. A batch of rows is measured in memory, not in a file: by the
 -- defaults those are 16,384 of up to 2 kB, for larger values lie elsewhere. The rest is as in session.sql.
-select 1 / (coalesce(pg_postmaster_start_time() = $1::timestamptz, true)
-            and current_setting('transaction_isolation') = 'read committed'
-            and current_setting('transaction_read_only') = 'off'
-            and ($2::bigint is null or exists (select from outbox.lease where term = $2::bigint)))::int,
-       pg_postmaster_start_time(),
-       array[set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true),
-             set_config('enable_indexscan', 'on', true), set_config('enable_indexonlyscan', 'on', true),
-             set_config('work_mem', '32MB', true),
-             set_config('search_path', 'pg_catalog', true), set_config('bytea_output', 'hex', true),
-             set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
-             set_config('idle_in_transaction_session_timeout', '0', true),
-             case when current_setting('transaction_timeout', true) is not null then set_config('transaction_timeout', '0', true) end]
+-- Here each name has its schema, for the search path is set by this statement.
+select 1 operator(pg_catalog./) (
+           coalesce(pg_catalog.pg_postmaster_start_time() operator(pg_catalog.=) $1::pg_catalog.timestamptz, true)
+           and pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.=) 'read committed'
+           and pg_catalog.current_setting('transaction_read_only') operator(pg_catalog.=) 'off'
+           and ($2::pg_catalog.int8 is null
+                or exists (select from outbox.lease where term operator(pg_catalog.=) $2::pg_catalog.int8)))::pg_catalog.int4,
+       pg_catalog.pg_postmaster_start_time(),
+       array(
+           select pg_catalog.set_config(name, value, true)
+           from (values
+               ('search_path', 'pg_catalog, pg_temp'),
+               ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'),
+               ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('work_mem', '32MB'),
+               ('bytea_output', 'hex'),
+               ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+               ('transaction_timeout', '0')
+           ) as wanted (name, value)
+           where pg_catalog.current_setting(name, true) is not null -- transaction_timeout is missing before Postgres 17
+       )

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gameoutbox/relay/relay"
 )
 
 // RepairOptions say how what is missing is sent again.
@@ -164,6 +166,9 @@ func (r *repair) takeOut(ctx context.Context, lost []lostSpan) (taken int64, err
 		receipts[i] = each.receipt
 	}
 	err = pgx.BeginFunc(ctx, r.opts.DB, func(tx pgx.Tx) error {
+		if err := relay.PinTx(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, lockSQL, receipts); err != nil {
 			return err
 		}

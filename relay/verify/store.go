@@ -191,7 +191,7 @@ func (s store) with(more ...any) []any { return append(s.sel.Args(), more...) }
 // query runs a statement within statementTimeout, until cancel is called.
 func query(ctx context.Context, db relay.Queryer, sql string, args ...any) (pgx.Rows, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	rows, err := db.Query(ctx, sql, args...)
+	rows, err := relay.Pin(db).Query(ctx, sql, args...)
 	if err != nil {
 		cancel()
 		return nil, nil, err

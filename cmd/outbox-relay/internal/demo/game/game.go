@@ -51,6 +51,7 @@ func New(ctx context.Context, url string, perSecond int, ledger Ledger, log *zap
 	}
 	cfg.MaxConns = writers
 	cfg.ConnConfig.RuntimeParams["application_name"] = "outbox-relay demo game"
+	cfg.ConnConfig.RuntimeParams["search_path"] = "pg_catalog, pg_temp" // a database that is given may have others in it
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("game: %w", err)
