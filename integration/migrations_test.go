@@ -40,7 +40,7 @@ func mustExec(t *testing.T, db *sql.DB, text string, args ...any) {
 // downTo undoes migrations until version is the current one.
 func downTo(t *testing.T, db *sql.DB, version int64) {
 	t.Helper()
-	for at := migrations.Latest(); at > version; at-- {
+	for at := migrations.Latest(); at > version; at = query[int64](t, db, "select max(version_id) from outbox.schema_version") {
 		step, err := migrations.Down(t.Context(), db, migrations.DownOptions{})
 		require.NoError(t, err)
 		require.Equal(t, at, step.Version)
@@ -63,7 +63,7 @@ func TestUpAppliesEverythingOnceAndStatusTellsIt(t *testing.T) {
 
 	steps, err := migrations.Up(t.Context(), db)
 	require.NoError(t, err)
-	require.Len(t, steps, int(migrations.Latest()))
+	require.Len(t, steps, int(migrations.Latest())-1)
 	assert.Equal(t, "events", steps[0].Name)
 
 	after, err := migrations.Status(t.Context(), db)
@@ -104,7 +104,7 @@ func TestUpByFiveAtOnceSucceedsForAll(t *testing.T) {
 			versions = append(versions, step.Version)
 		}
 	}
-	assert.Len(t, versions, int(migrations.Latest()), "each migration is applied by one of the five: %v", versions)
+	assert.Len(t, versions, int(migrations.Latest())-1, "each migration is applied by one of the five: %v", versions)
 	require.NoError(t, migrations.Check(t.Context(), openSQL(t, url)))
 }
 
@@ -188,7 +188,7 @@ func TestDownRefusesToDropRowsUnlessItIsForced(t *testing.T) {
 		version int64
 		table   string
 	}{{3, "outbox.dead_letters"}, {1, "outbox.events"}} {
-		for at := query[int64](t, db, "select max(version_id) from outbox.schema_version"); at > c.version; at-- {
+		for query[int64](t, db, "select max(version_id) from outbox.schema_version") > c.version {
 			_, err := migrations.Down(t.Context(), db, migrations.DownOptions{})
 			require.NoError(t, err)
 		}

@@ -57,6 +57,9 @@ func badHeader(event *relay.Event) error {
 	if strings.ContainsAny(event.Key, "\r\n") {
 		return refuse(relay.ReasonBadHeader, "the key has a line break, which the header %s cannot carry", headerKey)
 	}
+	if err := relay.CheckHeaders(event.Headers); err != nil {
+		return err
+	}
 	for name, value := range event.Headers {
 		switch {
 		case reserved(name):

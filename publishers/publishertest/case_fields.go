@@ -78,6 +78,20 @@ func reservedHeaders(f *fixture) {
 	f.expectStored(forged, honest)
 }
 
+// statusHeaders: no consumer may take an event for a word of its server. Such rows are older than the rule of the table.
+func statusHeaders(f *fixture) {
+	names := []string{"Status", "status", "STATUS", "Description", "dEscription"}
+	events := f.events(3*len(names), 3)
+	want := map[int]relay.Reason{}
+	for i, name := range names {
+		events[3*i+1].Headers = map[string]string{name: "404", "X-Own": "1"}
+		events[3*i+1].Payload = nil
+		want[3*i+1] = relay.ReasonBadHeader
+	}
+	events[0].Headers = map[string]string{"X-Status": "404", "Status-Code": "404", "Statuses": "x"}
+	f.expectRefused(events, want)
+}
+
 // lineBreak: a header with a line break must neither forge a header nor be changed in silence.
 func lineBreak(f *fixture) {
 	bad, good := f.event("player-1"), f.event("player-1")

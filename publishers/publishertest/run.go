@@ -35,6 +35,7 @@ func (h Harness) cases() map[string]func(*fixture) {
 		"payloads arrive byte for byte":                      payloads,
 		"non-ASCII subjects, keys and headers arrive":        nonASCII,
 		"headers cannot pretend to be the relay's":           reservedHeaders,
+		"a header with a meaning to NATS clients is refused": statusHeaders,
 		"a header with a line break is refused or preserved": lineBreak,
 		"events of a key are stored in order":                orderByKey,
 		"a batch of 5,000 is stored":                         bigBatch,

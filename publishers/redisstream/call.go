@@ -38,7 +38,7 @@ func newCall(s *session, b *baseline, events []relay.Event, outcomes []relay.Out
 // send publishes until every event is decided or held, or the server cannot go on.
 func (c *call) send(ctx context.Context) error {
 	known := c.session.server.Load()
-	c.refuseTooLarge(known)
+	c.refuseBad(known)
 	primary, err := c.session.sender.primary(ctx)
 	if err != nil {
 		return c.session.explain(ctx, err)
@@ -51,12 +51,16 @@ func (c *call) send(ctx context.Context) error {
 	}
 }
 
-// refuseTooLarge finds the events that the server would answer by breaking the connection. Where such an event holds its key, the
-// later ones are not looked at.
-func (c *call) refuseTooLarge(known *server) {
+// refuseBad finds the events that the server would answer by breaking the connection, and those whose headers JetStream could not
+// have, where they may go yet. Where such an event holds its key, the later ones are not looked at.
+func (c *call) refuseBad(known *server) {
 	for i := range c.events {
 		event := &c.events[i]
 		if _, held := c.held[event.Key]; held {
+			continue
+		}
+		if err := relay.CheckHeaders(event.Headers); err != nil {
+			c.refuse(i, c.holds, err)
 			continue
 		}
 		if largest := max(len(event.Payload), headersSize(event)); largest > known.maxValue {
