@@ -73,9 +73,17 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	}
 	r.loops = newLoops()
 	var watching sync.WaitGroup
-	watching.Go(func() { r.tenancy.keep(keeping, conn, term, r.loops.renew, renewed, lose) })
-	watching.Go(func() { r.loops.watch(keeping, watchInterval, giveUp) })
-	err = r.session(led, deadlines{publish: publishing, settle: until.settle}, term)
+	guard := func(work func()) {
+		watching.Go(func() {
+			if err := contained(func() error { work(); return nil }); err != nil {
+				stopPublishing(err)
+				stopLeading(err)
+			}
+		})
+	}
+	guard(func() { r.tenancy.keep(keeping, conn, term, r.loops.renew, renewed, lose) })
+	guard(func() { r.loops.watch(keeping, watchInterval, giveUp) })
+	err = contained(func() error { return r.session(led, deadlines{publish: publishing, settle: until.settle}, term) })
 	stopKeeping()
 	watching.Wait()
 	stopPublishing(nil)
@@ -213,7 +221,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	var renumbered atomic.Bool // whoever noticed it, and whichever error came first
 	start := func(loop func() error) {
 		group.Go(func() error {
-			err := loop()
+			err := contained(loop)
 			if errors.Is(err, errRenumbered) {
 				renumbered.Store(true)
 			}
@@ -306,19 +314,23 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, rin
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(batches)
-		return r.readLoop(running, read, db, ring, batches)
+		return contained(func() error { return r.readLoop(running, read, db, ring, batches) })
 	})
 	group.Go(func() error {
 		defer close(settlements)
-		return dispatch.run(running, until.publish, batches)
+		return contained(func() error { return dispatch.run(running, until.publish, batches) })
 	})
 	group.Go(func() error {
-		bury.run(until.settle, dead)
-		return nil
+		err := contained(func() error { bury.run(until.settle, dead); return nil })
+		if err != nil {
+			for range dead { // the settle loop must not wait for it
+			}
+		}
+		return err
 	})
 	group.Go(func() error {
 		defer close(dead)
-		err := settle.run(until.settle, settlements)
+		err := contained(func() error { return settle.run(until.settle, settlements) })
 		if err != nil {
 			r.track.lines.warn("the database did not take everything that the broker has stored; the next relay looks for it in the stream", zap.Error(err))
 		}

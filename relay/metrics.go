@@ -34,6 +34,7 @@ type metrics struct {
 	endToEnd    prometheus.Histogram
 	logDropped  prometheus.Counter
 	stalls      *prometheus.CounterVec
+	panics      prometheus.Counter
 
 	registerer prometheus.Registerer // nil for none
 }
@@ -62,6 +63,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		stalls: labelled.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "outbox_relay", Name: "loop_stalls_total", Help: "How often a loop stood still and this relay gave its lease up.",
 		}, []string{"loop"}),
+		panics:      counter("panics_total", "Sessions that a fault in the program ended; should stay 0."),
 		leading:     gauge("leading", "1 while this relay leads its outbox."),
 		delayed:     gauge("delayed_events", "Events that wait because an event of their key is being retried."),
 		openGaps:    gauge("open_gaps", "Ranges of ids that may still belong to an open transaction."),

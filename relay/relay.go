@@ -128,8 +128,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := work(ctx, deadlines)
+		err := contained(func() error { return work(ctx, deadlines) })
 		r.track.loopsEnded()
+		fault, panicked := errors.AsType[*panicError](err)
+		if panicked {
+			r.track.panicked(fault)
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -142,7 +146,9 @@ func (r *Relay) Run(ctx context.Context) error {
 			pause(ctx, r.cfg.BackoffMin)
 			continue
 		}
-		r.track.databaseFailed(leading, err)
+		if !panicked {
+			r.track.databaseFailed(leading, err)
+		}
 		if time.Since(began) > time.Minute {
 			retry.Reset()
 		}

@@ -3,6 +3,8 @@ package failover
 import (
 	"context"
 	"time"
+
+	"github.com/gameoutbox/relay/publishers/internal/trouble"
 )
 
 // probeInterval is the pause between two looks at the brokers.
@@ -30,6 +32,7 @@ func (p *Publisher) watch() {
 
 // tick looks at the brokers once, as far as a decision may depend on it.
 func (p *Publisher) tick(ctx context.Context) {
+	defer trouble.Contain(p.log, "look at the brokers")
 	if p.decided() == p.fallback {
 		p.lookForPrimary(ctx)
 		return

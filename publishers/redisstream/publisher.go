@@ -230,6 +230,7 @@ func (p *Publisher) keep() {
 }
 
 func (p *Publisher) keepTrying() {
+	defer trouble.Contain(p.log, "make the stream ready")
 	for pause := keepPauseMin; ; pause = min(2*pause, keepPauseMax) {
 		if _, err := p.ready(p.ctx, false); err == nil {
 			return

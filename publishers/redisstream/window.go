@@ -2,11 +2,15 @@ package redisstream
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/gameoutbox/relay/publishers/internal/trouble"
 )
 
 // windowParts is how many parts are sent without waiting for answers.
@@ -18,6 +22,7 @@ type window struct {
 	to    int    // the place in the call behind it
 	done  string // what the gate holds when all of it is stored
 
+	log  *zap.Logger
 	pipe redis.Pipeliner
 	sent []*redis.StringCmd
 	wait wait
@@ -33,7 +38,7 @@ func (c *call) window(ctx context.Context, primary *redis.Client, known *server,
 	if len(parts) == 0 {
 		return nil
 	}
-	w := &window{parts: parts, to: to, done: after, pipe: primary.Pipeline(), sent: make([]*redis.StringCmd, len(parts))}
+	w := &window{log: c.session.log, parts: parts, to: to, done: after, pipe: primary.Pipeline(), sent: make([]*redis.StringCmd, len(parts))}
 	var o order
 	o.mark, o.reached = c.baseline.expected()
 	for n, p := range parts {
@@ -47,14 +52,19 @@ func (c *call) window(ctx context.Context, primary *redis.Client, known *server,
 	return w
 }
 
+// errPanic stands for what became of a window in whose exchange the program panicked.
+var errPanic = errors.New("a fault in the program, see the log")
+
 // send begins to exchange the window for answers, and returns it.
 func (w *window) send(ctx context.Context) *window {
 	if w != nil {
 		under := make(chan error, 1)
 		w.under = under
 		go func() {
-			_, err := w.pipe.Exec(ctx)
-			under <- err
+			err := errPanic
+			defer func() { under <- err }()
+			defer trouble.Contain(w.log, "send events to Redis")
+			_, err = w.pipe.Exec(ctx)
 		}()
 		runtime.Gosched() // let it be on its way before the next window is made
 	}

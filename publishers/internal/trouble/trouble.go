@@ -3,6 +3,8 @@
 package trouble
 
 import (
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,4 +38,13 @@ func (t *Trouble) Note(log *zap.Logger, err error, now time.Time) {
 	}
 	t.text, t.loggedAt = err.Error(), now
 	log.Warn(t.Name+" is not ready; nothing is lost, events wait", zap.Error(err))
+}
+
+// Contain is deferred in goroutines and callbacks that no caller waits for. A panic in one is logged with its stack, and ends what it was
+// doing alone: other sources share the process.
+func Contain(log *zap.Logger, doing string) {
+	if value := recover(); value != nil {
+		log.Error("panic", zap.String("doing", doing), zap.String("panic", fmt.Sprint(value)), zap.ByteString("stack", debug.Stack()),
+			zap.String("next", "report it with these lines"))
+	}
 }
