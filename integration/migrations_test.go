@@ -40,7 +40,8 @@ func mustExec(t *testing.T, db *sql.DB, text string, args ...any) {
 // downTo undoes migrations until version is the current one.
 func downTo(t *testing.T, db *sql.DB, version int64) {
 	t.Helper()
-	for at := migrations.Latest(); at > version; at = query[int64](t, db, "select max(version_id) from outbox.schema_version") {
+	const current = "select max(version_id) from outbox.schema_version"
+	for at := migrations.Latest(); at > version; at = query[int64](t, db, current) {
 		step, err := migrations.Down(t.Context(), db, migrations.DownOptions{})
 		require.NoError(t, err)
 		require.Equal(t, at, step.Version)

@@ -136,7 +136,8 @@ func turkish(t *testing.T, db *harness.Database) *pgxpool.Pool {
 // randomText puts together what is likely to break a rule, or nearly.
 func randomText() string {
 	pieces := []string{"a", "Z", "0", ".", "..", "-", "_", " ", "  ", "\t", "\n", "\r\n", "*", ">", "\"", "\\", "{", "}", ",", ":", ", \"", "\": \"",
-		"nats-", "Nats", "NATS-", "outbox-", "OutBox", "status", "STATUS", "Description", "descr", "iption", "é", "ß", "ı", "İ", "ſ", "K", "玩家", "🎮", "\u0085", "\u00a0", "\u200b", "\u2028", "\ufeff",
+		"nats-", "Nats", "NATS-", "outbox-", "OutBox",
+		"status", "STATUS", "Description", "descr", "iption", "é", "ß", "ı", "İ", "ſ", "K", "玩家", "🎮", "\u0085", "\u00a0", "\u200b", "\u2028", "\ufeff",
 		"\u007f", "\u0080", "\u009f", "\u0001", "\\u0001", "\\n", "game", "player", strings.Repeat("x", 120), strings.Repeat("é", 60)}
 	var text strings.Builder
 	for range 1 + rand.IntN(5) {

@@ -39,7 +39,8 @@ func (f *faulty) Inspect(ctx context.Context) (relay.StreamState, error) {
 	return f.Ledger.Inspect(ctx)
 }
 
-// A panic ends one session of one source. It is counted and logged with its stack; nothing is lost, and other sources go on.
+// A panic ends one session of one source. It is counted and logged with its stack; nothing is lost,
+// and other sources go on.
 func TestAPanicEndsOneSession(t *testing.T) {
 	t.Parallel()
 	server := harness.NATS(t)
@@ -67,7 +68,8 @@ func TestAPanicEndsOneSession(t *testing.T) {
 		require.NoError(t, <-done)
 		pool.Close()
 	})
-	_, err = db.Pool.Exec(t.Context(), "select outbox.publish($1 || '.x', to_jsonb(i), 'k' || i % 3) from generate_series(1, 50) as i", s.subject)
+	_, err = db.Pool.Exec(t.Context(), `
+		select outbox.publish($1 || '.x', to_jsonb(i), 'k' || i % 3) from generate_series(1, 50) as i`, s.subject)
 	require.NoError(t, err)
 	other.write(t, 20)
 	requireSettled(t, db.Pool)
@@ -83,8 +85,9 @@ func TestAPanicEndsOneSession(t *testing.T) {
 		}
 	}
 	require.InDelta(t, 3, counted, 0)
-	require.Eventually(t, func() bool { return logs.FilterMessage("panic ended a session").Len() == 3 }, time.Minute, 10*time.Millisecond)
-	stacks := logs.FilterMessage("panic ended a session").All()
+	panics := func() *observer.ObservedLogs { return logs.FilterMessage("panic ended a session") }
+	require.Eventually(t, func() bool { return panics().Len() == 3 }, time.Minute, 10*time.Millisecond)
+	stacks := panics().All()
 	assert.Contains(t, stacks[0].ContextMap()["stack"], "Inspect")
 	assert.Contains(t, stacks[1].ContextMap()["panic"], "index out of range")
 	assert.Empty(t, logs.FilterMessage("database trouble; trying again").All())

@@ -12,8 +12,8 @@ import (
 	"github.com/gameoutbox/relay/relay/selection"
 )
 
-// Rows that are older than the rule, or were written past it, become dead letters, and hold up nobody. What others have stored with
-// such headers stops neither a relay that begins nor verify.
+// Rows that are older than the rule, or were written past it, become dead letters, and hold up
+// nobody. What others have stored with such headers stops neither a relay that begins nor verify.
 func TestHeadersWithAMeaningToNATSClients(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil)
@@ -25,9 +25,11 @@ func TestHeadersWithAMeaningToNATSClients(t *testing.T) {
 	}
 	_, err := b.db.Pool.Exec(t.Context(), "alter table outbox.events drop constraint events_headers_valid")
 	require.NoError(t, err)
-	for _, headers := range []string{`{"a": "1"}`, `{"Status": "404"}`, `{"sTATUS": "shipped", "a": "1"}`, `{"Description": "x"}`, `{"a": "2"}`} {
-		_, err := b.db.Pool.Exec(t.Context(), "insert into outbox.events (subject, key, headers, payload) values ($1, 'k', $2, '')",
-			b.stream.subject+".x", headers)
+	for _, headers := range []string{
+		`{"a": "1"}`, `{"Status": "404"}`, `{"sTATUS": "shipped", "a": "1"}`, `{"Description": "x"}`, `{"a": "2"}`,
+	} {
+		_, err := b.db.Pool.Exec(t.Context(), `
+			insert into outbox.events (subject, key, headers, payload) values ($1, 'k', $2, '')`, b.stream.subject+".x", headers)
 		require.NoError(t, err)
 	}
 	b.relay(t, nil)
@@ -53,7 +55,8 @@ func TestHeadersWithAMeaningToNATSClients(t *testing.T) {
 	require.EqualValues(t, 2, report.Events)
 }
 
-// A database of an older version whose services wrote such headers is migrated all the same, and refuses them from then on.
+// A database of an older version whose services wrote such headers is migrated all the same, and
+// refuses them from then on.
 func TestStatusHeadersOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	server := harness.Postgres(t)

@@ -28,8 +28,9 @@ const (
 	RuleKeyOuterSpaces Rule = "key_without_outer_spaces"
 	// RuleHeadersSize wants at most 32 KiB for all headers together, counted as Postgres writes them as JSON.
 	RuleHeadersSize Rule = "headers_max_32_kib"
-	// RuleHeaderName wants a token of RFC 9110 that does not start with Nats- or Outbox-, and is not Status or Description, in
-	// any case of letters. NATS clients take an event with one of the last two for a word of the server, and drop it.
+	// RuleHeaderName wants a token of RFC 9110 that does not start with Nats- or Outbox-, and is
+	// not Status or Description, in any case of letters. NATS clients take an event with one of the
+	// last two for a word of the server, and drop it.
 	RuleHeaderName Rule = "headers_names_valid_and_not_reserved"
 	// RuleHeaderValue refuses control characters other than tab, which could forge a header, and a space or
 	// tab at either end, which would be lost on the way.
@@ -96,7 +97,8 @@ func checkHeaders(headers map[string]string) violation {
 }
 
 func validHeaderName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, notInToken) && !hasPrefixFold(name, "nats-") && !hasPrefixFold(name, "outbox-") &&
+	return name != "" && !strings.ContainsFunc(name, notInToken) &&
+		!hasPrefixFold(name, "nats-") && !hasPrefixFold(name, "outbox-") &&
 		!strings.EqualFold(name, "status") && !strings.EqualFold(name, "description")
 }
 

@@ -34,9 +34,10 @@ var allowed = map[Rule]string{
 	RuleKeyCharacters:     "UTF-8 text without control characters",
 	RuleKeyOuterSpaces:    "a key without a space at either end",
 	RuleHeadersSize:       "up to 32 KiB for all headers together, as JSON",
-	RuleHeaderName:        "names of letters, digits and !#$%&'*+-.^_`|~ that do not start with Nats- or Outbox- and are not Status or Description",
-	RuleHeaderValue:       "UTF-8 values without control characters other than tab, and without a space or tab at either end",
-	RulePayloadSize:       "up to 1 MiB (1048576 bytes)",
+	RuleHeaderName: "names of letters, digits and !#$%&'*+-.^_`|~ that do not start with Nats- or Outbox-" +
+		" and are not Status or Description",
+	RuleHeaderValue: "UTF-8 values without control characters other than tab, and without a space or tab at either end",
+	RulePayloadSize: "up to 1 MiB (1048576 bytes)",
 }
 
 // Validate returns the error that [Publish] would return for events without asking the database: a [*ValidationError] for the first

@@ -20,8 +20,9 @@ type Event struct {
 	// Key orders: events with the same key are stored in the order of their IDs. Empty means that the event has no
 	// key and that no order is promised for it.
 	Key string
-	// Headers are the event's own headers. Nil when there are none. Those whose names start with "Nats-" or "Outbox-" are left
-	// out, and [CheckHeaders] says which are refused: the table takes neither today, but rows may be older than its rules.
+	// Headers are the event's own headers. Nil when there are none. Those whose names start with
+	// "Nats-" or "Outbox-" are left out, and [CheckHeaders] says which are refused: the table takes
+	// neither today, but rows may be older than its rules.
 	Headers map[string]string
 	// Payload is delivered byte for byte. It may be empty.
 	Payload []byte
@@ -31,14 +32,15 @@ type Event struct {
 	Rehomed bool
 }
 
-// CheckHeaders returns a [*PermanentError] for headers that no broker may get, or nil. Each publisher asks it before it sends an
-// event. A NATS client takes a message without data that has a header Status or Description for a word of the server: it
-// drops the event, or ends its consumer. One that reads headers alone gets no data of any event.
+// CheckHeaders returns a [*PermanentError] for headers that no broker may get, or nil. Each
+// publisher asks it before it sends an event. A NATS client takes a message without data that has a
+// header Status or Description for a word of the server: it drops the event, or ends its consumer.
+// One that reads headers alone gets no data of any event.
 func CheckHeaders(headers map[string]string) error {
 	for name := range headers {
 		if strings.EqualFold(name, "Status") || strings.EqualFold(name, "Description") {
-			return &PermanentError{Reason: ReasonBadHeader, Err: fmt.Errorf("the header %s is reserved: NATS clients take an event "+
-				"that has it for a word of their server and drop it; discard the event and publish it with another header name, "+
+			return &PermanentError{Reason: ReasonBadHeader, Err: fmt.Errorf("the header %s is reserved: NATS clients take "+
+				"an event that has it for a word of their server and drop it; discard the event and publish it with another header name, "+
 				"such as X-%s", name, name)}
 		}
 	}

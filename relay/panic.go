@@ -7,7 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// panicError is a panic in the work of one relay. It ends the session as any error does: the other relays of the process go on.
+// panicError is a panic in the work of one relay. It ends the session as any error does: the other
+// relays of the process go on.
 type panicError struct {
 	value any
 	stack []byte
@@ -15,7 +16,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// contained calls work, and returns its panic as an error. Each goroutine of a session is contained.
+// contained calls work, and returns its panic as an error. Each goroutine of a session is
+// contained.
 func contained(work func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -78,7 +78,8 @@ func reservedHeaders(f *fixture) {
 	f.expectStored(forged, honest)
 }
 
-// statusHeaders: no consumer may take an event for a word of its server. Such rows are older than the rule of the table.
+// statusHeaders: no consumer may take an event for a word of its server. Such rows are older than
+// the rule of the table.
 func statusHeaders(f *fixture) {
 	names := []string{"Status", "status", "STATUS", "Description", "dEscription"}
 	events := f.events(3*len(names), 3)

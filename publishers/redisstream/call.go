@@ -51,8 +51,9 @@ func (c *call) send(ctx context.Context) error {
 	}
 }
 
-// refuseBad finds the events that the server would answer by breaking the connection, and those whose headers JetStream could not
-// have, where they may go yet. Where such an event holds its key, the later ones are not looked at.
+// refuseBad finds the events that the server would answer by breaking the connection, and those
+// whose headers JetStream could not have, where they may go yet. Where such an event holds its key,
+// the later ones are not looked at.
 func (c *call) refuseBad(known *server) {
 	for i := range c.events {
 		event := &c.events[i]

@@ -38,7 +38,10 @@ func (c *call) window(ctx context.Context, primary *redis.Client, known *server,
 	if len(parts) == 0 {
 		return nil
 	}
-	w := &window{log: c.session.log, parts: parts, to: to, done: after, pipe: primary.Pipeline(), sent: make([]*redis.StringCmd, len(parts))}
+	w := &window{
+		log: c.session.log, parts: parts, to: to, done: after, pipe: primary.Pipeline(),
+		sent: make([]*redis.StringCmd, len(parts)),
+	}
 	var o order
 	o.mark, o.reached = c.baseline.expected()
 	for n, p := range parts {

@@ -40,11 +40,11 @@ func (t *Trouble) Note(log *zap.Logger, err error, now time.Time) {
 	log.Warn(t.Name+" is not ready; nothing is lost, events wait", zap.Error(err))
 }
 
-// Contain is deferred in goroutines and callbacks that no caller waits for. A panic in one is logged with its stack, and ends what it was
-// doing alone: other sources share the process.
+// Contain is deferred in goroutines and callbacks that no caller waits for. A panic in one is
+// logged with its stack, and ends what it was doing alone: other sources share the process.
 func Contain(log *zap.Logger, doing string) {
 	if value := recover(); value != nil {
-		log.Error("panic", zap.String("doing", doing), zap.String("panic", fmt.Sprint(value)), zap.ByteString("stack", debug.Stack()),
-			zap.String("next", "report it with these lines"))
+		log.Error("panic", zap.String("doing", doing), zap.String("panic", fmt.Sprint(value)),
+			zap.ByteString("stack", debug.Stack()), zap.String("next", "report it with these lines"))
 	}
 }
