@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -8,42 +9,67 @@ import (
 
 // take takes one answer of the server.
 func (b *batch) take(msg *nats.Msg) {
-	place, op, ok := parseBatchReply(msg.Subject, b.prefix)
+	place, ok := parseBatchReply(msg.Subject, b.prefix)
 	if !ok {
 		b.call.link.late(msg) // of an earlier batch
 		return
 	}
 	a, err := parseAnswer(msg)
+	if err == nil {
+		err = b.check(place, a)
+	}
 	switch {
 	case err != nil:
-		b.err = err
-	case a.unrouted && op == opEnd, a.unrouted && op == opPing:
-		b.ended = true
+		b.call.link.strange(msg, err)
+	case place == b.closing && (a.unrouted || a.Error != nil):
+		b.forgotten() // what was to end it found it ended
 	case a.unrouted:
 		b.refuse(place, &unroutedError{events: b.todo[place-1 : place]}, true)
-	case a.Type == "ack":
-		b.acknowledged(int(a.Seq))
-	case a.Type == "gap":
+	case a.Type == typeAck:
+		b.acknowledged(int(a.Seq)) // checked
+	case a.Type == typeGap:
 		b.gap = true
-	case a.Type == "err":
+	case a.Type == typeErr:
 		b.refuse(place, a.Error, false)
 	case a.Error != nil:
-		b.takeError(place, op, a.Error)
+		b.takeError(place, a.Error)
 	default:
 		b.takeEnd(a)
 	}
 }
 
-// takeError takes a refusal that came before the server looked at the batch, which therefore stays open.
-func (b *batch) takeError(place int, op operation, refusal *apiError) {
+// check returns an error for an answer that the server cannot have given: anybody who may publish
+// to a reply subject can answer.
+func (b *batch) check(place int, a answer) error {
+	sent := uint64(b.sent)
 	switch {
-	case refusal.Code == codeBatchUnknown || op == opEnd || op == opPing:
-		b.ended = true // nothing more will be said of this batch
-		// The batch may have been opened at another stream, whose acknowledgements do not count.
-		b.call.link.provenAt = time.Time{}
-	default:
-		b.refuse(place, refusal, true)
+	case place < 1 || place > b.sent && place != b.closing:
+		return fmt.Errorf("%w, but an answer to event %d of %d", errNoAck, place, sent)
+	case a.Type == typeAck && a.Seq > max(sent, uint64(b.closing)):
+		return fmt.Errorf("%w, but one of event %d of %d", errNoAck, a.Seq, sent)
+	case a.Type == typeErr && a.Seq != uint64(place):
+		return fmt.Errorf("%w, but a refusal of event %d that came to event %d", errNoAck, a.Seq, place)
+	case a.Batch != "" && (a.Batch != b.id || a.Count > max(sent, uint64(b.closing))):
+		return fmt.Errorf("%w, but the end of batch %.64q with %d events", errNoAck, a.Batch, a.Count)
 	}
+	return b.call.reached(a)
+}
+
+// takeError takes a refusal that came before the server looked at the batch, which therefore stays
+// open.
+func (b *batch) takeError(place int, refusal *apiError) {
+	if refusal.Code == codeBatchUnknown {
+		b.forgotten()
+		return
+	}
+	b.refuse(place, refusal, true)
+}
+
+// forgotten notes that nothing more will be said of this batch.
+func (b *batch) forgotten() {
+	b.ended = true
+	// The batch may have been opened at another stream, whose acknowledgements do not count.
+	b.call.link.provenAt = time.Time{}
 }
 
 func (b *batch) takeEnd(a answer) {
@@ -75,8 +101,8 @@ func (b *batch) acknowledged(place int) {
 	}
 }
 
-// refuse notes the first refused place. The batch cannot go on after it; where the server does not end it by itself, it is asked
-// to, for it then says what it stored.
+// refuse notes the first refused place. The batch cannot go on after it; where the server does not
+// end it by itself, it is ended, for the server then says what it stored.
 func (b *batch) refuse(place int, cause error, open bool) {
 	if b.refusedAt > 0 && place >= b.refusedAt {
 		return
@@ -88,7 +114,7 @@ func (b *batch) refuse(place int, cause error, open bool) {
 		return
 	}
 	if open {
-		b.control(opEnd, place)
+		b.finish(place)
 	}
 }
 

@@ -32,6 +32,13 @@ func (b *baseline) last() uint64 {
 	return b.state.Last
 }
 
+// reached returns the last sequence that any stream was seen to reach.
+func (b *baseline) reached() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Last
+}
+
 // raise notes that the stream has reached a sequence.
 func (b *baseline) raise(last uint64) {
 	b.mu.Lock()

@@ -36,10 +36,12 @@ var (
 type batch struct {
 	call   *call
 	todo   []int
+	id     string
 	prefix string // of its reply subjects
 	buf    []byte
 
 	sent      int // places that were sent
+	closing   int // the place of the event that was sent once more to end the batch, 0 for none
 	acked     int // places up to which the server said that all are stored
 	bytes     int // sent and not acknowledged
 	refusedAt int // the first refused place, 0 for none
@@ -53,8 +55,8 @@ type batch struct {
 
 // sendBatch sends events as one batch and notes what became of them. The error speaks of the whole broker.
 func (c *call) sendBatch(ctx context.Context, todo []int) error {
-	b := &batch{call: c, todo: todo, progress: time.Now()}
-	b.prefix = c.link.inbox + "." + nuid.Next() + "." + strconv.Itoa(b.flow()) + ".fail."
+	b := &batch{call: c, todo: todo, id: nuid.Next(), progress: time.Now()}
+	b.prefix = c.link.inbox + "." + b.id + "." + strconv.Itoa(b.flow()) + ".fail."
 	b.run(ctx)
 	if err := b.settle(ctx); err != nil {
 		return err
@@ -149,7 +151,7 @@ func (b *batch) publish(msg *nats.Msg) {
 // takeWaiting takes what has come, without waiting.
 func (b *batch) takeWaiting() {
 	for len(b.call.link.replies) > 0 && !b.over() {
-		b.take(<-b.call.link.replies)
+		b.take(b.call.link.read(<-b.call.link.replies))
 	}
 	for len(b.call.link.denied) > 0 && !b.over() {
 		b.takeDenied(<-b.call.link.denied)
@@ -159,7 +161,7 @@ func (b *batch) takeWaiting() {
 func (b *batch) wait(ctx context.Context) {
 	select {
 	case msg := <-b.call.link.replies:
-		b.take(msg)
+		b.take(b.call.link.read(msg))
 	case denied := <-b.call.link.denied:
 		b.takeDenied(denied)
 	case <-b.call.link.down:
@@ -167,21 +169,49 @@ func (b *batch) wait(ctx context.Context) {
 	case <-ctx.Done():
 		b.err = ctx.Err()
 	case <-b.call.link.ticker.C:
-		b.ping()
+		b.silent(ctx)
 	}
 }
 
-// ping asks for the last acknowledgement again, which may have been lost, and finds out about a batch that the server forgot.
-func (b *batch) ping() {
+// silent looks for the cause when nothing has come for a while. A new leader may know nothing of
+// the batch, and would never answer. Otherwise an event or an answer may have been lost on its way:
+// where the last event was sent, it is sent once more.
+func (b *batch) silent(ctx context.Context) {
 	timeout := b.call.link.cfg.PublishTimeout
-	if time.Since(b.progress) >= timeout {
+	switch silence := time.Since(b.progress); {
+	case silence >= timeout:
 		b.err = fmt.Errorf("%w of %d of %d events within %s", errNoAck, len(b.todo)-b.acked, len(b.todo), timeout)
 		return
+	case silence < timeout/4:
+		return // the tick was due before the batch began
 	}
-	b.control(opPing, b.sent)
+	ctx, cancel := context.WithTimeout(ctx, timeout/4)
+	defer cancel()
+	info, err := b.call.link.lookAt(ctx)
+	if err != nil {
+		return // the connection, the context or the timeout says more
+	}
+	state, before := b.call.link.stateOf(info), b.call.link.target.state
+	switch {
+	case state.Leader != before.Leader || state.Incarnation != before.Incarnation:
+		b.call.link.invalidate()
+		b.forgotten()
+	case b.closing > 0:
+	case b.refusedAt > 1:
+		b.finish(b.refusedAt)
+	case b.gap:
+		b.finish(b.sent + 1)
+	case b.sent == len(b.todo):
+		b.closing = b.sent
+		b.publish(b.call.encoder.encode(&b.call.events[b.todo[b.sent-1]], b.reply(b.sent, opCommit)))
+	}
 }
 
-// control sends a word about the batch. It goes to the subject that opened the batch, which the server is known to take.
-func (b *batch) control(op operation, place int) {
-	b.publish(&nats.Msg{Subject: b.call.events[b.todo[0]].Subject, Reply: b.reply(place, op)})
+// finish ends a batch that the server has open, at a place that it does not have. The event before
+// that place is sent once more, with the word that it is the last: the server recognises it as a
+// duplicate, and says what it has stored of the batch. The protocol has a message without an event
+// for it, which all subscribers of the subject would see.
+func (b *batch) finish(place int) {
+	b.closing = place
+	b.publish(b.call.encoder.encode(&b.call.events[b.todo[place-2]], b.reply(place, opCommit)))
 }

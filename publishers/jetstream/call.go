@@ -19,6 +19,7 @@ const deniedWait = 50 * time.Millisecond
 // call is one Publish. It sends in rounds: a refused event ends the round, its outcome is noted, and the next round goes on
 // with the events that are left. Each round decides at least one event.
 type call struct {
+	ctx      context.Context
 	link     *link
 	events   []relay.Event
 	outcomes []relay.Outcome
@@ -36,14 +37,41 @@ type call struct {
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
 	before  uint64 // the last sequence of the stream before the call
 	highest uint64 // the highest sequence of an event that was stored
-	rewound bool   // an event got a sequence that was given before: the stream is not the one that it was
+	ceiling uint64 // up to which sequence an answer is believed without a look at the stream
+	looked  time.Time
+	rewound bool // an event got a sequence that was given before: the stream is not the one that it was
 }
 
-func newCall(l *link, events []relay.Event, outcomes []relay.Outcome) *call {
+func newCall(ctx context.Context, l *link, events []relay.Event, outcomes []relay.Outcome) *call {
 	return &call{
-		link: l, events: events, outcomes: outcomes, left: len(events),
+		ctx: ctx, link: l, events: events, outcomes: outcomes, left: len(events),
 		sizes: make([]int, len(events)), decided: make([]bool, len(events)), encoder: newEncoder(),
 	}
+}
+
+// reachable is how far others may have written a stream on since it was looked at. A sequence
+// beyond is looked up.
+const reachable = 1 << 16
+
+// reached returns an error for an answer with a sequence that the stream has not reached. Where
+// what it takes for its end were believed, everything after the true end would count as lost.
+func (c *call) reached(a answer) error {
+	if a.Type != "" || a.Seq <= c.ceiling {
+		return nil
+	}
+	beyond := fmt.Errorf("%w, but one with sequence %d, which the stream has not reached", errNoAck, a.Seq)
+	if time.Since(c.looked) < c.link.cfg.PublishTimeout/4 {
+		return beyond
+	}
+	c.looked = time.Now()
+	ctx, cancel := context.WithTimeout(c.ctx, c.link.cfg.PublishTimeout/4)
+	defer cancel()
+	info, err := c.link.lookAt(ctx)
+	if err != nil || a.Seq > info.State.LastSeq {
+		return beyond
+	}
+	c.ceiling = info.State.LastSeq + reachable
+	return nil
 }
 
 // decide notes the outcome of an event, once.

@@ -13,6 +13,7 @@ import (
 // does not read: the client holds its lock while it writes.
 type dialer struct {
 	timeout time.Duration
+	answers answerSpace
 
 	mu    sync.Mutex
 	conn  *fence.Conn     // nil before the first
@@ -32,7 +33,8 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if d.under != nil {
 		d.conn.Begin(d.under)
 	}
-	return d.conn, nil
+	d.answers.unread.Store(0)
+	return &bounded{Conn: d.conn, answerSpace: &d.answers}, nil
 }
 
 // begin says that a Publish with this context is under way. A connection that may still have bytes of an earlier one in its buffer

@@ -9,7 +9,7 @@
 //
 //	<inbox>.<batch>.<flow>.fail.<place>.<operation>.$FI
 //
-//	operation  0 starts a batch, 1 goes on, 2 is the last event, 3 ends the batch without an event, 4 asks for the state
+//	operation  0 starts a batch, 1 goes on, 2 is the last event; 3 and 4, without an event, are never sent: subscribers would see them
 //	flow       after how many events the server shall acknowledge
 //	fail       the batch ends at the first gap
 //
@@ -35,6 +35,8 @@
 //
 // A server that cannot write to its disk leaves events without an answer. Where the stream does not grow either, the error says so
 // ([relay.StalledError]).
+//
+// Anybody who sees an event may answer it, see strange.go and docs/SECURITY.md. What a server may send is bounded, see bounds.go.
 //
 // The outcomes of a call are never guessed: an event counts as stored when the server said so in words that cannot mean
 // anything else, see [batch.proven]. After a batch whose end is not known, the next events are sent singly, for then

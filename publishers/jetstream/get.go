@@ -97,15 +97,20 @@ func (g *getter) get(ctx context.Context, first, last uint64) ([]*stored, error)
 			return nil, g.link.explainScan(ctx, err)
 		}
 	}
-	messages := make([]*stored, last-first+1)
-	for range messages {
+	messages, answered := make([]*stored, last-first+1), make([]bool, last-first+1)
+	for left := len(messages); left > 0; {
 		at, message, err := g.answer(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if at >= first && at <= last {
-			messages[at-first] = message
+		if at < first || at > last || answered[at-first] {
+			continue // to no request that is open
 		}
+		if message != nil && message.sequence != at {
+			return nil, g.link.unreadable(fmt.Errorf("asked for sequence %d, got %d", at, message.sequence))
+		}
+		messages[at-first], answered[at-first] = message, true
+		left--
 	}
 	return messages, nil
 }
@@ -115,8 +120,18 @@ func (g *getter) next(ctx context.Context, at uint64) (*stored, error) {
 	if err := g.request(at, fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">"}`, at)); err != nil {
 		return nil, g.link.explainScan(ctx, err)
 	}
-	_, message, err := g.answer(ctx)
-	return message, err
+	for {
+		to, message, err := g.answer(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case to != at: // to no request that is open
+		case message != nil && message.sequence < at:
+			return nil, g.link.unreadable(fmt.Errorf("asked for sequence %d or a later one, got %d", at, message.sequence))
+		default:
+			return message, nil
+		}
+	}
 }
 
 // start returns the first sequence, at or after one, whose message is not too old for the scan.

@@ -125,7 +125,7 @@ func (k *keyed) fail(place int, err error) {
 
 func (k *keyed) takeWaiting() {
 	for len(k.call.link.replies) > 0 {
-		k.take(<-k.call.link.replies)
+		k.take(k.call.link.read(<-k.call.link.replies))
 	}
 	for len(k.call.link.denied) > 0 {
 		k.takeDenied(<-k.call.link.denied)
@@ -145,7 +145,7 @@ func (k *keyed) wait(ctx context.Context) bool {
 		k.takeFirst()
 		return true
 	case msg := <-k.call.link.replies:
-		k.take(msg)
+		k.take(k.call.link.read(msg))
 		return true
 	case denied := <-k.call.link.denied:
 		k.takeDenied(denied)
@@ -180,15 +180,20 @@ func (k *keyed) take(msg *nats.Msg) {
 		k.takeSecond(place, msg)
 		return
 	}
-	if seq, ok := plainAnswer(msg.Data, k.plain); ok {
+	if seq, ok := plainAnswer(msg.Data, k.plain); ok && seq <= k.call.ceiling {
 		k.accept(place, relay.Outcome{Sequence: seq})
 		return
 	}
 	a, err := parseAnswer(msg)
+	if err == nil && a.Type != "" {
+		err = fmt.Errorf("%w, but a word about a batch", errNoAck)
+	}
+	if err == nil && a.isFrom(k.call.link.target) {
+		err = k.call.reached(a)
+	}
 	switch {
 	case err != nil:
-		k.landed(place)
-		k.fail(place, err)
+		k.call.link.strange(msg, err)
 	case a.unrouted:
 		k.landed(place)
 		k.unrouted = append(k.unrouted, k.todo[place]) // others may have a way

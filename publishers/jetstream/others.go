@@ -111,7 +111,8 @@ func streamName(stream, domain string) string {
 // twinError says that it is unknown which of two streams stored an event.
 func (t *target) twinError() error {
 	return fmt.Errorf("%w: two streams called %s answer to one event, and their answers cannot be told apart; rename one, or remove the "+
-		"subject from the one that is not meant with nats stream edit", relay.ErrMisconfigured, t.name())
+		"subject from the one that is not meant with nats stream edit; or a subscriber answers events as a stream would: "+
+		"deny it to publish to the relay's inbox (mq.inbox_prefix)", relay.ErrMisconfigured, t.name())
 }
 
 // isFrom tells whether an answer is that of the stream that was asked.

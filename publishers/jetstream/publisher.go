@@ -103,9 +103,10 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	defer stop()
 	l.dialer.begin(ctx)
 	defer func() { l.dialer.end(err == nil) }()
-	c := newCall(l, events, outcomes)
+	c := newCall(ctx, l, events, outcomes)
 	c.holds = p.holds
 	c.before = p.baseline.last()
+	c.ceiling = max(p.baseline.reached(), l.target.state.Last) + uint64(len(events)) + reachable
 	err = c.send(ctx)
 	if p.baseline.raise(c.highest); c.rewound {
 		l.invalidate() // the next call finds out
@@ -213,6 +214,7 @@ func (p *Publisher) keep() {
 }
 
 func (p *Publisher) keepTrying() {
+	defer trouble.Contain(p.log, "make the stream ready")
 	for pause := keepPauseMin; ; pause = min(2*pause, keepPauseMax) {
 		if _, err := p.ready(p.ctx); err == nil {
 			return

@@ -13,7 +13,7 @@ import (
 
 // answer is what a server says of one event or of a batch. Its kinds differ in which fields are set.
 type answer struct {
-	Type      string    `json:"type"`      // "ack", "gap" or "err" inside a batch; empty for an acknowledgement that ends it
+	Type      string    `json:"type"`      // inside a batch, see typeAck; empty for an acknowledgement that ends it
 	Seq       uint64    `json:"seq"`       // inside a batch a place in it, otherwise a place in the stream
 	Stream    string    `json:"stream"`    // which stream stored the event
 	Domain    string    `json:"domain"`    // in which JetStream domain that stream is
@@ -24,6 +24,13 @@ type answer struct {
 
 	unrouted bool // there was nobody to answer
 }
+
+// The types of answers inside a batch.
+const (
+	typeAck = "ack"
+	typeGap = "gap"
+	typeErr = "err"
+)
 
 // errInFlight is what newer servers say of an event that the leader of a replicated stream knows and has not stored. One of 2.10
 // acknowledges it, as a duplicate at sequence 0, while an earlier attempt is under way, and if that came to nothing until it forgets the id.
@@ -37,8 +44,15 @@ func parseAnswer(msg *nats.Msg) (answer, error) {
 	if err := json.Unmarshal(msg.Data, &a); err != nil {
 		return a, fmt.Errorf("%w that is understood: %w", errNoAck, err)
 	}
-	if a.Type == "" && a.Error == nil && a.Stream == "" {
+	switch {
+	case a.Error != nil && a.Error.Code <= 0:
+		return a, fmt.Errorf("%w, but an error without the number that servers give", errNoAck)
+	case a.Type == "" && a.Error == nil && a.Stream == "":
 		return a, fmt.Errorf("%w, but an answer that names no stream", errNoAck)
+	case a.Type == typeErr && a.Error == nil:
+		return a, fmt.Errorf("%w, but an error without an error", errNoAck)
+	case a.Type != "" && a.Type != typeAck && a.Type != typeGap && a.Type != typeErr:
+		return a, fmt.Errorf("%w, but an answer of an unknown type", errNoAck)
 	}
 	return a, nil
 }
@@ -79,8 +93,9 @@ const (
 	opStart  operation = 0
 	opAppend operation = 1
 	opCommit operation = 2 // the last event
-	opEnd    operation = 3 // ends the batch without an event
-	opPing   operation = 4 // asks for the last acknowledgement once more
+	// Two more, 3 to end a batch and 4 to ask for its state, are messages without an event. Each
+	// would be seen by the subscribers of the subject, so none is sent: see [batch.finish] and
+	// [batch.silent].
 )
 
 // batchSuffix marks a reply subject as the control channel of a batch.
@@ -95,15 +110,15 @@ func batchReply(buf []byte, prefix string, place int, op operation) []byte {
 }
 
 // parseBatchReply reads the reply subject that an answer came to. ok is false for one of another batch.
-func parseBatchReply(subject, prefix string) (place int, op operation, ok bool) {
+func parseBatchReply(subject, prefix string) (place int, ok bool) {
 	rest, ok := strings.CutPrefix(subject, prefix)
 	if !ok {
-		return 0, 0, false
+		return 0, false
 	}
 	number, code, ok := strings.Cut(strings.TrimSuffix(rest, batchSuffix), ".")
 	if !ok || len(code) != 1 {
-		return 0, 0, false
+		return 0, false
 	}
 	place, err := strconv.Atoi(number)
-	return place, operation(code[0] - '0'), err == nil
+	return place, err == nil
 }

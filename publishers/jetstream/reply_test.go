@@ -25,7 +25,8 @@ func TestParseAnswer(t *testing.T) {
 	a, err := parseAnswer(&nats.Msg{Header: nats.Header{"Status": {"503"}}})
 	require.NoError(t, err)
 	require.True(t, a.unrouted)
-	for _, data := range []string{"", "{}", "null", "[]", "+OK", `{"seq":1}`, `{"stream":""}`, `{"stream":"S","seq":-1}`} {
+	for _, data := range []string{"", "{}", "null", "[]", "+OK", `{"seq":1}`, `{"stream":""}`, `{"type":"err","seq":3}`,
+		`{"type":"ok","seq":3}`, `{"error":{}}`, `{"error":{"code":400,"message":"no"}}`, `{"stream":"S","seq":-1}`} {
 		_, err := parseAnswer(&nats.Msg{Data: []byte(data)})
 		require.ErrorIs(t, err, errNoAck, "%q must never count as stored", data)
 	}
@@ -49,24 +50,30 @@ func TestBatchReply(t *testing.T) {
 	t.Parallel()
 	subject := string(batchReply(nil, "_INBOX.x.b.500.fail.", 4096, opCommit))
 	require.Equal(t, "_INBOX.x.b.500.fail.4096.2.$FI", subject)
-	place, op, ok := parseBatchReply(subject, "_INBOX.x.b.500.fail.")
+	place, ok := parseBatchReply(subject, "_INBOX.x.b.500.fail.")
 	require.True(t, ok)
 	require.Equal(t, 4096, place)
-	require.Equal(t, opCommit, op)
 	for _, other := range []string{"", "_INBOX.x.c.500.fail.1.2.$FI", "_INBOX.x.b.500.fail.", "_INBOX.x.b.500.fail.x.2.$FI", "_INBOX.x.b.500.fail.1.$FI"} {
-		_, _, ok := parseBatchReply(other, "_INBOX.x.b.500.fail.")
+		_, ok := parseBatchReply(other, "_INBOX.x.b.500.fail.")
 		require.False(t, ok, other)
 	}
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	f.Add([]byte(`{"stream":"S","seq":22}`), "_INBOX.x.b.500.fail.1.2.$FI")
+	f.Add([]byte(`{"stream":"S","seq":22}`), "1.2.$FI")
 	f.Add([]byte(`{"type":"err","seq":3,"error":{}}`), "_INBOX.x.b.500.fail.x")
 	f.Fuzz(func(t *testing.T, data []byte, subject string) {
 		a, err := parseAnswer(&nats.Msg{Data: data})
 		if err == nil && a.Type == "" && a.Error == nil && a.Stream == "" {
 			t.Fatal("an answer without content was taken for an acknowledgement")
 		}
+		b := scripted(3)
+		b.take(&nats.Msg{Subject: b.prefix + subject, Data: data})
+		k := &keyed{
+			call: b.call, prefix: "inbox.1.", plain: `{"stream":"S","seq":`,
+			todo: []int{0, 1, 2}, flying: []bool{true, true, false}, next: []int{1, 2, -1},
+		}
+		k.take(&nats.Msg{Subject: k.prefix + subject, Data: data})
 		parseBatchReply(subject, "_INBOX.x.b.500.fail.")
 		plainAnswer(data, `{"stream":"S","seq":`)
 	})

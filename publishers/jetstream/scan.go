@@ -189,6 +189,8 @@ func (p *pull) run(ctx context.Context, last uint64, take func(stored) error) (r
 			return read, nil
 		case meta.Sequence.Stream > last:
 			return last, nil
+		case meta.Sequence.Stream <= read:
+			return read, p.link.unreadable(fmt.Errorf("sequence %d came after %d", meta.Sequence.Stream, read))
 		}
 		read = meta.Sequence.Stream
 		if err := take(stored{read, meta.Timestamp, msg.Subject, msg.Header, msg.Data}); err != nil {

@@ -11,6 +11,7 @@ import (
 	jsapi "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/gameoutbox/relay/publishers/internal/trouble"
 	"github.com/gameoutbox/relay/relay"
 )
 
@@ -41,6 +42,10 @@ type session struct {
 	diverted diversions
 	others   others
 	seen     relay.StreamState // the stream when it was looked at for the last silence
+
+	strangers uint64 // answers that no stream gives
+	strangeAt time.Time
+
 	// ticker lets a Publish that waits look at the clock. A timer for each Publish would wake a thread for each.
 	ticker *time.Ticker
 
@@ -52,6 +57,7 @@ type session struct {
 	refusal    *deniedError          // the user may not subscribe to the inbox
 	watchers   map[*watcher]struct{} // told of a refusal that concerns the API, while one uses it
 	offlineErr error                 // why the client does not get a new connection
+	toldAt     time.Time             // when it was logged that a server sent too much
 }
 
 // open connects. It returns soon after ctx ends, also where the library does not know of ctx.
@@ -92,6 +98,7 @@ func (s *session) connect(ctx context.Context) error {
 		return err
 	}
 	s.inbox = s.nc.NewInbox()
+	s.dialer.answers.inbox.Store(&s.inbox)
 	if _, err = s.nc.ChanSubscribe(s.inbox+".>", s.replies); err == nil {
 		s.api, err = s.cfg.api(s.nc)
 	}
@@ -140,6 +147,12 @@ func (s *session) lost(err error) {
 	s.mu.Lock()
 	s.forget()
 	s.offlineErr = err
+	again := time.Since(s.toldAt) < strangeInterval
+	if errors.As(err, new(*tooMuchError)) && !again {
+		s.toldAt = time.Now()
+		s.log.Error("connection to NATS ended for what the server sent", zap.String("server", s.where), zap.Error(err),
+			zap.String("next", "check that mq.nats_url leads to your NATS servers, and their version"))
+	}
 	s.mu.Unlock()
 	s.changed()
 }
@@ -171,6 +184,7 @@ func (s *session) offline(err error) {
 // heard takes an error that came outside of any answer. Those that do not concern permissions are followed by the end of the
 // connection, which says more.
 func (s *session) heard(err error) {
+	defer trouble.Contain(s.log, "take an error of the connection")
 	denied, ok := parseDenied(err)
 	switch {
 	case !ok:
@@ -194,6 +208,12 @@ func (s *session) refused(denied *deniedError) {
 		each.cancel(denied) // does not block
 	}
 	s.mu.Unlock()
+}
+
+// read notes that an answer was read, and returns it.
+func (s *session) read(msg *nats.Msg) *nats.Msg {
+	s.dialer.answers.take(msg)
+	return msg
 }
 
 // checkConnected returns nil while there is a connection, and otherwise why there is none.

@@ -192,7 +192,7 @@ func TestSilenceOfAWorkingStreamIsAmbiguous(t *testing.T) {
 	p, _ := connect(t, cfg)
 	l, err := p.ready(t.Context())
 	require.NoError(t, err)
-	err = newCall(l, nil, nil).explain(t.Context(), errNoAck)
+	err = newCall(t.Context(), l, nil, nil).explain(t.Context(), errNoAck)
 	require.Equal(t, "retry", kind(err))
 	require.ErrorIs(t, err, errNoAck)
 }

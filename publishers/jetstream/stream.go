@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -105,6 +106,10 @@ func (s *session) lookAt(ctx context.Context) (*jsapi.StreamInfo, error) {
 	}
 	if err := unfit(info.Config); err != nil {
 		return nil, err
+	}
+	if info.State.LastSeq > math.MaxInt64 {
+		return nil, fmt.Errorf("%w: stream %q is said to end at sequence %d, which no stream reaches", relay.ErrUnavailable,
+			info.Config.Name, info.State.LastSeq)
 	}
 	return info, unled(info)
 }
