@@ -21,7 +21,7 @@
 // # How events are recognised
 //
 // The server is asked, at each look at it, whether it knows XCFGSET; the log of the connection says which mode it is. Behind a proxy that
-// does not know COMMAND it is the mode script.
+// refuses COMMAND it is the mode script.
 //
 //	idmp    Redis 8.6 and newer. The stream itself knows the ids (XADD IDMP). The first two digits of an event's id are its producer,
 //	        and XCFGSET gives each of these 256 producers room for 2,048 ids for redis.dedup_window: about 500,000 ids of some 130

@@ -151,14 +151,23 @@ func (s *session) meet(ctx context.Context, primary *redis.Client) error {
 	return nil
 }
 
-// knowsIDMP asks whether a stream of the server can recognise events by itself. A proxy that does not know COMMAND may know less of the rest
-// too, so there the script does it, with which every server can.
+// knowsIDMP asks whether a stream of the server can recognise events by itself. A proxy or a user's rights may refuse
+// COMMAND, in any words. There the script recognises them, with which every server can.
 func knowsIDMP(ctx context.Context, primary *redis.Client) (bool, error) {
-	commands, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Slice()
-	if answer, ok := errors.AsType[redis.Error](err); ok && strings.HasPrefix(newServerError(answer.Error()).text, "ERR unknown command") {
+	answer, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Result()
+	if refusal, ok := errors.AsType[redis.Error](err); ok && !isOfSentinels(err) && aboutCommand(newServerError(refusal.Error())) {
 		return false, nil
 	}
+	commands, _ := answer.([]any) // whatever else a proxy answers tells nothing
 	return len(commands) == 1 && commands[0] != nil, err
+}
+
+// aboutCommand reports whether a refusal is one of the command alone, not of the whole connection.
+func aboutCommand(refusal *serverError) bool {
+	if strings.HasPrefix(refusal.text, "NOPERM ") {
+		return true
+	}
+	return !isSignIn(refusal) && !errors.Is(judgeServer(refusal).err, relay.ErrUnavailable)
 }
 
 // maxValue asks how large a value may be. A server that does not tell has its default.
