@@ -65,18 +65,19 @@ func (c *call) sendBatch(ctx context.Context, todo []int) error {
 		return b.err // the refusal may be that of another stream
 	}
 	if b.refusedAt > 0 {
-		if err := c.refusedInBatch(ctx, todo[b.refusedAt-1], b.refusal); err != nil {
+		if err := c.refusedInBatch(todo[b.refusedAt-1], b.refusal); err != nil {
 			return err
 		}
 	}
 	return b.err
 }
 
-// refusedInBatch notes what a refusal means for an event. One for good is asked for once more, for inside a batch it may be that of
-// another stream.
-func (c *call) refusedInBatch(ctx context.Context, i int, refusal error) error {
-	if isPermanent(judge(refusal).err) {
-		return c.sendKeyed(ctx, []int{i})
+// refusedInBatch notes what a refusal means for an event. One for good may be that of another stream: the event is sent
+// once more, together with others of its kind, for they wait for a second answer.
+func (c *call) refusedInBatch(i int, refusal error) error {
+	if isPermanent(judge(refusal).err) && !c.link.alone.knows(c.events[i].Subject, time.Now()) {
+		c.sendApart(i)
+		return nil
 	}
 	return c.refused(i, refusal)
 }

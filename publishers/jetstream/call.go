@@ -31,6 +31,7 @@ type call struct {
 	oversize []int            // events that the server found too large, although what was known of its limits allowed them
 	measured bool             // the limits were looked at once more
 	unrouted map[int]bool     // events that nobody took once, and that are sent again
+	apart    map[int]bool     // events that are sent singly, after all others
 	again    bool             // the next round repeats what this one has not decided
 	encoder  *encoder
 
@@ -146,18 +147,41 @@ func (c *call) refuse(i int, err error) {
 	c.decide(i, relay.Outcome{Err: err})
 }
 
-// todo returns the events that can be sent now, in order.
+// todo returns the events that can be sent now, in order. Those that are sent apart come when no others are left, the
+// first of each key.
 func (c *call) todo() []int {
 	todo := make([]int, 0, c.left)
+	var apart []int
+	var waits map[string]bool // the keys of apart
 	for i := range c.events {
-		if c.decided[i] {
+		key := c.events[i].Key
+		if first, held := c.held[key]; c.decided[i] || held && i >= first || waits[key] {
 			continue
 		}
-		if first, held := c.held[c.events[i].Key]; !held || i < first {
+		if !c.apart[i] {
 			todo = append(todo, i)
+			continue
+		}
+		apart = append(apart, i)
+		if key != "" {
+			if waits == nil {
+				waits = map[string]bool{}
+			}
+			waits[key] = true
 		}
 	}
+	if len(todo) == 0 {
+		return apart
+	}
 	return todo
+}
+
+// sendApart leaves an event until all others are sent.
+func (c *call) sendApart(i int) {
+	if c.apart == nil {
+		c.apart = map[int]bool{}
+	}
+	c.apart[i], c.again = true, true
 }
 
 // send publishes what is left, until every event is decided or held, or the broker cannot go on.
@@ -175,7 +199,9 @@ func (c *call) send(ctx context.Context) error {
 		left, singly := c.left, c.link.singly
 		c.again = false
 		err := c.round(ctx, todo)
-		c.explainOversize(ctx)
+		if unknown := c.explainOversize(ctx); err == nil {
+			err = unknown
+		}
 		if err := c.explain(ctx, err); err != nil {
 			return err
 		}
@@ -196,7 +222,7 @@ func (c *call) round(ctx context.Context, todo []int) error {
 	if c.link.others.twin {
 		todo = todo[:1]
 	}
-	if !c.link.target.fast || len(todo) == 1 || c.link.singly || c.link.others.answer() {
+	if !c.link.target.fast || len(todo) == 1 || c.link.singly || c.link.others.answer() || c.apart[todo[0]] {
 		return c.sendKeyed(ctx, todo)
 	}
 	err := c.sendBatch(ctx, todo)

@@ -82,11 +82,15 @@ func validHeaderName(name string) bool {
 	return name != ""
 }
 
-// check decides the events that would be refused, before anything is sent, and learns the sizes of the others.
+// check decides the events that would be refused, before they are sent, and learns the sizes of
+// the others.
 func (c *call) check(ctx context.Context) error {
 	limit := c.limits()
 	var uncovered []int
 	for i := range c.events {
+		if c.decided[i] {
+			continue
+		}
 		size, err := limit.refusalOf(&c.events[i])
 		c.sizes[i] = size
 		switch {
@@ -112,12 +116,12 @@ func (c *call) checkCoverage(ctx context.Context, uncovered []int) error {
 	if err != nil {
 		return err
 	}
-	stream := c.link.target
-	if subjects := patterns(info.Config.Subjects); subjects.String() != stream.subjects.String() {
-		c.link.invalidate()
-		stream = c.link.cfg.newTarget(info, stream.fast)
-		c.link.target = stream
+	if subjects := patterns(info.Config.Subjects); subjects.String() != c.link.target.subjects.String() {
+		if err := c.link.renew(info); err != nil {
+			return err
+		}
 	}
+	stream := c.link.target
 	for _, i := range uncovered {
 		if !stream.subjects.cover(c.events[i].Subject) {
 			c.delay(i, notCaptured(c.events[i].Subject, stream))

@@ -25,7 +25,8 @@ type unroutedError struct{ events []int }
 
 func (e *unroutedError) Error() string { return "no stream took the event" }
 
-// diversions are subjects that do not reach the stream that captures them, and when that was found out.
+// diversions are subjects of which something is known, and when that was found out: those that do not reach the stream
+// that captures them, for instance.
 type diversions map[string]time.Time
 
 func (d *diversions) note(subject string, now time.Time) {
@@ -74,11 +75,8 @@ func (c *call) explainUnrouted(ctx context.Context, events []int) error {
 	if err != nil {
 		return err
 	}
-	before := c.link.target.state
-	c.link.target = c.link.cfg.newTarget(info, c.link.target.fast)
-	c.link.target.state = c.link.stateOf(info)
-	if !c.link.target.state.Continues(before) {
-		return fmt.Errorf("%w: stream %q was replaced or has lost its end a moment ago", relay.ErrUnavailable, info.Config.Name)
+	if err := c.link.renew(info); err != nil {
+		return err
 	}
 	c.link.singly = true // each answer tells of one event
 	now := time.Now()

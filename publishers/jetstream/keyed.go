@@ -27,6 +27,7 @@ type keyed struct {
 	sent     int   // of ready
 	flying   []bool
 	others   map[int]first // places whose first answer was not that of the stream, or may not have been
+	kept     time.Time     // when the last of them came
 	inFlight int
 	refusals bool  // an event was refused
 	bytes    int   // in flight
@@ -96,6 +97,9 @@ func (k *keyed) run(ctx context.Context) {
 }
 
 func (k *keyed) maySend() bool {
+	if len(k.call.oversize) > 0 && !k.call.measured {
+		return false // what the stream takes is found out first
+	}
 	return k.stop == nil && k.sent < len(k.ready) && k.inFlight < windowEvents && k.bytes < windowBytes
 }
 
@@ -136,7 +140,7 @@ func (k *keyed) takeWaiting() {
 func (k *keyed) wait(ctx context.Context) bool {
 	var patience <-chan time.Time
 	if len(k.others) > 0 && !k.call.link.others.answer() {
-		timer := time.NewTimer(secondWait)
+		timer := time.NewTimer(time.Until(k.kept.Add(secondWait)))
 		defer timer.Stop()
 		patience = timer.C
 	}
@@ -213,7 +217,8 @@ func (k *keyed) take(msg *nats.Msg) {
 // at any time.
 func (k *keyed) refused(place int, refusal *apiError) {
 	before, answered := k.others[place]
-	if !answered && (k.call.link.others.answer() || isPermanent(judge(refusal).err)) {
+	alone := k.call.link.alone.knows(k.call.events[k.todo[place]].Subject, time.Now())
+	if !answered && (k.call.link.others.answer() || !alone && isPermanent(judge(refusal).err)) {
 		k.keepFirst(place, first{err: refusal, refusal: true})
 		return
 	}
@@ -249,15 +254,18 @@ func (k *keyed) keepFirst(place int, answer first) {
 	if k.others == nil {
 		k.others = make(map[int]first)
 	}
-	k.others[place] = answer
+	k.others[place], k.kept = answer, time.Now()
 }
 
 // takeFirst makes do with the first answers where a second has not come in time.
 func (k *keyed) takeFirst() {
 	for place, answer := range k.others {
 		k.landed(place)
+		subject := k.call.events[k.todo[place]].Subject
 		if errors.As(answer.err, new(*elsewhereError)) {
-			k.call.link.diverted.note(k.call.events[k.todo[place]].Subject, time.Now())
+			k.call.link.diverted.note(subject, time.Now())
+		} else if answer.refusal && !k.call.link.others.answer() {
+			k.call.link.alone.note(subject, time.Now())
 		}
 		if answer.err != nil {
 			k.fail(place, answer.err)

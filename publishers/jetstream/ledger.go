@@ -25,10 +25,11 @@ func (p *Publisher) Inspect(ctx context.Context) (relay.StreamState, error) {
 	if err != nil {
 		return relay.StreamState{}, err
 	}
-	if fresh := l.cfg.newTarget(info, l.target.fast); fresh.maxEvent != l.target.maxEvent {
+	fresh := l.newTarget(info, l.target.fast)
+	if fresh.maxEvent != l.target.maxEvent {
 		l.invalidate() // what was refused for its size may be taken now, and the other way round
 	}
-	return l.stateOf(info), nil
+	return fresh.state, nil
 }
 
 // Accept implements [relay.Ledger].

@@ -128,3 +128,31 @@ func TestManyMappedEventsAreQuick(t *testing.T) {
 		}
 	}
 }
+
+// What a call learned of the stream before does not make a subject that leads nowhere an outage.
+func TestAMappedSubjectAfterTheStreamWasLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	for _, fast := range []bool{true, false} {
+		for name, prepare := range map[string]func(cfg *streamConfig, first *relay.Event){
+			"a subject was added": func(cfg *streamConfig, first *relay.Event) {
+				cfg.Subjects, first.Subject = append(cfg.Subjects, "also.>"), "also.here"
+			},
+			"a limit was lowered": func(cfg *streamConfig, first *relay.Event) {
+				cfg.MaxMsgSize, first.Payload = 1000, make([]byte, 2000)
+			},
+		} {
+			t.Run(fmt.Sprint(name, fast), func(t *testing.T) {
+				t.Parallel()
+				s, cfg := mapped(t, fast)
+				p, _ := connect(t, cfg)
+				eventually(t, p, testEvents(cfg, 10, 0))
+				events := lostAt(cfg, 10, 5, 6)
+				update(t, s.admin(), cfg.StreamName, func(c *streamConfig) { prepare(c, &events[0]) })
+				outcomes, err := p.Publish(t.Context(), events)
+				require.NoError(t, err)
+				requireMisconfigured(t, outcomes[5].Err, "captures it and has a leader", "mapping")
+				requireStored(t, outcomes, 1, 2, 3, 4, 7, 8, 9)
+			})
+		}
+	}
+}

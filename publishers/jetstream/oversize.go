@@ -14,23 +14,34 @@ import (
 
 // explainOversize adds its size and the limit to the refusal of each event that the server found
 // too large. A limit that was known would have been found before, so the stream is looked at once
-// more; what it says then holds for later events.
-func (c *call) explainOversize(ctx context.Context) {
+// more, and the events that are left are checked against what it says then.
+func (c *call) explainOversize(ctx context.Context) error {
 	if len(c.oversize) == 0 {
-		return
+		return nil
 	}
+	var err error
 	if !c.measured {
 		c.measured = true
-		if info, err := c.link.lookAt(ctx); err == nil {
-			c.link.invalidate()
-			c.link.target = c.link.cfg.newTarget(info, c.link.target.fast)
-		}
+		err = c.measure(ctx)
 	}
 	limit := c.limits()
 	for _, i := range c.oversize {
 		c.outcomes[i].Err = withSizes(c.outcomes[i].Err, limit, &c.events[i])
 	}
 	c.oversize = nil
+	return err
+}
+
+// measure looks at the limits once more, and checks the events that are left against them.
+func (c *call) measure(ctx context.Context) error {
+	info, err := c.link.lookAt(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.link.renew(info); err != nil {
+		return err
+	}
+	return c.check(ctx)
 }
 
 // withSizes returns the refusal of an event that is too large, with its size, and with the limit if

@@ -40,6 +40,7 @@ type session struct {
 	provenAt time.Time // when a batch was last acknowledged beyond doubt
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
+	alone    diversions // subjects whose events one stream alone answers
 	others   others
 	seen     relay.StreamState // the stream when it was looked at for the last silence
 

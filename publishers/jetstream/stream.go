@@ -57,8 +57,7 @@ func (s *session) adopt(down <-chan struct{}, info *jsapi.StreamInfo) (*link, er
 	default:
 	}
 	fast := info.Config.AllowBatchPublish && knowsFastIngest(s.nc.ConnectedServerVersion()) && !s.notFast
-	s.target = s.cfg.newTarget(info, fast)
-	s.target.state = s.stateOf(info)
+	s.target = s.newTarget(info, fast)
 	s.announce(info)
 	return &link{session: s, target: s.target, down: down}, nil
 }

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -22,16 +23,29 @@ type target struct {
 	checked bool              // the state was compared with what the relay knows; only Publish uses it
 }
 
-func (c Config) newTarget(info *jsapi.StreamInfo, fast bool) *target {
+func (s *session) newTarget(info *jsapi.StreamInfo, fast bool) *target {
 	cfg := info.Config
 	return &target{
-		cli:      c.cli(),
+		cli:      s.cfg.cli(),
 		stream:   cfg.Name,
 		domain:   info.Domain,
 		subjects: cfg.Subjects,
 		maxEvent: max(0, int(cfg.MaxMsgSize)), // servers say -1 for no limit
 		fast:     fast,
+		state:    s.stateOf(info),
 	}
+}
+
+// renew goes on with a stream that was looked at once more, if it is still the one that it was.
+func (l *link) renew(info *jsapi.StreamInfo) error {
+	l.invalidate()
+	before := l.target.state
+	l.target = l.newTarget(info, l.target.fast)
+	if !l.target.state.Continues(before) {
+		return fmt.Errorf("%w: stream %q was replaced or has lost its end a moment ago",
+			relay.ErrUnavailable, info.Config.Name)
+	}
+	return nil
 }
 
 // stored returns how the answer begins that the stream gives to a stored event, up to the sequence.
