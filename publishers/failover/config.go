@@ -14,7 +14,8 @@ type Config struct {
 	// FailbackAfter is for how long the primary must have been healthy before it is used again, at least 1 s. It is longer than
 	// After: a broker that has just recovered from an outage may fail again.
 	FailbackAfter time.Duration `yaml:"failback_after"`
-	// Rehome says whether the primary gets, when it is back, the events that only the fallback got.
+	// Rehome says whether the primary gets, when it is back, the events that only the fallback got. Without it a primary
+	// that left events without an answer may still get up to four of those: they show whether it stores events again.
 	Rehome bool `yaml:"rehome"`
 }
 

@@ -25,8 +25,9 @@
 // necessarily store events.
 //
 // A stream stalls when a Publish gets no answer and the stream's last sequence stays where it was, as on a full disk. The clock counts
-// from the beginning of that Publish. A second one must confirm it, and a new session does not end it. An event that got no answer
-// while others were stored may be the cause itself, and is no sign of an outage any more.
+// from the beginning of that Publish. A second one must confirm it, and only a stored event ends it: no new session, and no
+// refusal of one event. An event that got no answer while others were stored may be the cause itself, and is no sign of an
+// outage any more. Nor is one whose subject does not reach the stream, which the publisher of JetStream finds out by itself.
 //
 // # What counts as healthy
 //
@@ -34,8 +35,9 @@
 // answer. One failure resets failback_after, so a primary that comes and goes causes no storm of switches.
 //
 // A primary that stalled must also store an event first, or its stream must have grown. For that it gets some events that it left
-// without an answer, and some that the fallback has stored meanwhile: at most one of a key, the first that it has not stored. The relay
-// finds them in the stream when the primary is used again. So no key gets out of order, and nothing is stored twice.
+// without an answer and, if events are rehomed, some that the fallback has stored meanwhile: at most one of a key, the
+// first that it has not stored. The relay finds them in the stream when the primary is used again. So no key gets out of
+// order, and nothing is stored twice.
 //
 // # What a switch does
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gameoutbox/relay/relay"
@@ -72,17 +73,20 @@ func (m *machine) endedBy(from source) bool {
 
 // primaryPublished notes what came of a Publish to the primary that began at a moment.
 func (m *machine) primaryPublished(began, now time.Time, events []relay.Event, outcomes []relay.Outcome, err error) {
-	answered, last := published(outcomes, err)
+	stored := slices.ContainsFunc(outcomes, func(o relay.Outcome) bool { return o.Stored })
+	// While the stream stands still, the refusal of one event says only that the server answers.
+	answered := stored || m.outage.trial == nil && answeredOne(outcomes)
 	if answered {
 		m.suspects.add(m.outage.trial.unstored(events, outcomes))
 		m.primaryAnswered(now, publish, nil)
 		began = now
 	}
-	if stalled, ok := errors.AsType[*relay.StalledError](last); ok {
+	switch stalled, ok := errors.AsType[*relay.StalledError](err); {
+	case ok:
 		m.primaryStalled(began, stalled, events, outcomes)
-		return
+	case err != nil || m.outage.trial == nil:
+		m.primaryAnswered(now, publish, err)
 	}
-	m.primaryAnswered(now, publish, last)
 }
 
 // primaryStalled notes events without an answer from a stream that stands still. One event that gets no answer while others are
@@ -164,12 +168,13 @@ func (m *machine) fallbackAnswered(now time.Time, err error) {
 
 // fallbackPublished notes what came of a Publish to the fallback.
 func (m *machine) fallbackPublished(now time.Time, events []relay.Event, outcomes []relay.Outcome, err error) {
-	answered, last := published(outcomes, err)
-	if answered {
+	if answeredOne(outcomes) {
 		m.fallbackAnswered(now, nil)
 	}
-	m.fallbackAnswered(now, last)
-	m.trial.addStored(events, outcomes)
+	m.fallbackAnswered(now, err)
+	if m.cfg.Rehome {
+		m.trial.addStored(events, outcomes)
+	}
 }
 
 // decide goes back to the primary if it is time to. fallback is the answer that the fallback has just given, if it was asked.
@@ -189,15 +194,11 @@ func (m *machine) change(now time.Time, reason string) {
 	m.outage, m.healthy, m.fallbackOut = outage{}, time.Time{}, false
 }
 
-// published returns what a Publish says of a broker: the error of one that took or refused an event begins after that.
-func published(outcomes []relay.Outcome, err error) (answered bool, last error) {
-	for _, outcome := range outcomes {
-		var permanent *relay.PermanentError
-		if outcome.Stored || errors.As(outcome.Err, &permanent) || outcome.Err != nil && isAnswer(outcome.Err) {
-			return true, err
-		}
-	}
-	return false, err
+// answeredOne reports whether a broker took or refused an event. The error of that Publish came after it.
+func answeredOne(outcomes []relay.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o relay.Outcome) bool {
+		return o.Stored || errors.As(o.Err, new(*relay.PermanentError)) || o.Err != nil && isAnswer(o.Err)
+	})
 }
 
 // isOver reports whether a call ended because its caller wanted no answer any more, or might not send any more.

@@ -150,6 +150,9 @@ func (p *Publisher) prove(ctx context.Context) error {
 	if standsStill(state, t.state) {
 		outcomes, err := p.try(t.events)
 		if !slices.ContainsFunc(outcomes, func(o relay.Outcome) bool { return o.Stored }) {
+			for i := 0; err == nil && i < len(outcomes); i++ {
+				err = outcomes[i].Err
+			}
 			p.tell(t, err)
 			return fmt.Errorf("%s has stored nothing yet since it stalled: %w", p.primary.Name(), err)
 		}

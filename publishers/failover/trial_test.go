@@ -294,3 +294,74 @@ func TestATrialIsBounded(t *testing.T) {
 	require.Len(t, trial.events, trialEvents)
 	require.LessOrEqual(t, len(trial.keys), trialKeys)
 }
+
+// A refusal of one event shows that the primary answers, not that it stores.
+func TestARefusedEventDoesNotEndAStall(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]error{
+		"misconfigured": errWrong, "throttled": errBusy,
+		"for good": &relay.PermanentError{Reason: relay.ReasonTooLarge, Err: errors.New("too large")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStalling(t)
+			s.full = true
+			e := s.event("a")
+			for range 3 {
+				s.first.publish = s.store
+				_, _ = s.send(e)
+				s.first.publish = func([]relay.Event) ([]relay.Outcome, error) { return []relay.Outcome{{Err: refusal}}, nil }
+				_, _ = s.send(s.event("lost"))
+			}
+			s.first.publish = s.store
+			s.idle(1)
+			s.requireOn("second")
+		})
+	}
+}
+
+// Without rehoming the primary gets nothing that it was not given before the switch.
+func TestATrialWithoutRehoming(t *testing.T) {
+	t.Parallel()
+	s := newStalling(t)
+	s.machine.cfg.Rehome = false
+	s.full = true
+	events := []relay.Event{s.event("a"), s.event("b")}
+	for range 2 {
+		_, _ = s.send(events...)
+	}
+	s.idle(1)
+	s.requireOn("second")
+	_, err := s.send(events...)
+	require.NoError(t, err)
+	_, err = s.send(s.event("c"), s.event(""))
+	require.NoError(t, err)
+	before := len(s.sent)
+	s.full = false
+	s.idle(40)
+	s.requireOn("first")
+	require.Len(t, s.sent, before+1)
+	require.Equal(t, events, s.sent[before])
+}
+
+// A trial that is refused says why.
+func TestATrialThatIsRefusedSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newStalling(t)
+	s.full = true
+	for range 2 {
+		_, _ = s.send(s.event("a"))
+	}
+	s.idle(1)
+	s.requireOn("second")
+	s.first.publish = func(events []relay.Event) ([]relay.Outcome, error) {
+		outcomes := make([]relay.Outcome, len(events))
+		outcomes[0].Err = errWrong
+		return outcomes, nil
+	}
+	require.ErrorIs(t, s.prove(t.Context()), errWrong)
+	s.idle(1)
+	said := s.log.FilterMessage("primary still stores nothing").All()
+	require.Len(t, said, 1)
+	require.Equal(t, errWrong.Error(), said[0].ContextMap()["error"])
+}
