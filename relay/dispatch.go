@@ -21,12 +21,6 @@ const (
 // errUnanswered stands in for a publisher that says neither what became of an event nor why.
 var errUnanswered = errors.New("the broker gave no answer for some events")
 
-// doubtfulError is the failure of an event that may be stored nevertheless.
-type doubtfulError struct{ err error }
-
-func (e *doubtfulError) Error() string { return e.err.Error() }
-func (e *doubtfulError) Unwrap() error { return e.err }
-
 // dispatcher is the publish loop: one Publish at a time, in order. Here, and only here, it is decided what an outcome
 // leads to.
 type dispatcher struct {
@@ -194,7 +188,7 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 		return outcomes, fmt.Errorf("%w: %w", ErrLeaseLost, err) // no fault of the broker or of the event
 	}
 	if unknown && d.size == 1 && len(events) == 1 && stateOf(err) == BrokerFailing && !endsSession(err) {
-		outcomes[0].Err = &doubtfulError{err} // it failed in company and alone: the cause may be the event
+		outcomes[0].Err = &AmbiguousError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
 }
@@ -257,7 +251,7 @@ func (d *dispatcher) refused(event *Event, from *flight, cause error, now time.T
 		failed = waiting.failed
 	}
 	failed = failed.again(now, d.spendsAttempt(cause, failed))
-	if failed.doubt == 0 && errors.As(cause, new(*doubtfulError)) {
+	if failed.doubt == 0 && errors.As(cause, new(*AmbiguousError)) {
 		failed.doubt = d.began
 	}
 
@@ -329,14 +323,16 @@ func (d *dispatcher) react(ctx context.Context, err error, left, size int) {
 	if ctx.Err() != nil {
 		return
 	}
-	if err == nil {
+	if stateOf(err) == BrokerOK {
 		if d.track.brokerAnswered(BrokerOK, nil) {
 			d.lanes.hurry(time.Now())
 			d.aside.hurry(time.Now())
 		}
 		d.backoff.Reset()
-		d.size = min(d.size*2, d.cfg.BatchEvents)
-		d.doubt = 0
+		if err == nil {
+			d.size = min(d.size*2, d.cfg.BatchEvents)
+			d.doubt = 0
+		}
 		return
 	}
 	if d.doubt == 0 {
@@ -393,7 +389,7 @@ func endsSession(err error) bool { return errors.Is(err, ErrRewound) || errors.I
 func stateOf(err error) BrokerState {
 	var throttled *ThrottledError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrNotSent):
 		return BrokerOK
 	case errors.Is(err, ErrMisconfigured):
 		return BrokerMisconfigured

@@ -512,3 +512,42 @@ func TestDoubtEndsTheSessionBeforeTheBrokerForgets(t *testing.T) {
 		})
 	}
 }
+
+// TestACallThatEndedEarlyIsGoneOnWith is about a publisher that bounds its calls. It is no failure: the events that are left
+// are sent at once, and neither the size of the calls nor any attempt suffers.
+func TestACallThatEndedEarlyIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a"), event(2, "a"), event(3, "a"), event(4, "a")}
+	b := newBench(t, events)
+	first := func(events []Event) ([]Outcome, error) {
+		outcomes := make([]Outcome, len(events))
+		outcomes[0].Stored = true
+		return outcomes, fmt.Errorf("1 of %d: %w", len(events), ErrNotSent)
+	}
+	b.publisher.answer = append(b.publisher.answer, first, first, first)
+	b.run(t, events)
+	require.Equal(t, [][]int64{{1, 2, 3, 4}, {2, 3, 4}, {3, 4}, {4}}, b.publisher.calls)
+	require.Zero(t, b.track.snapshot().Retried)
+	require.Equal(t, BrokerOK, b.track.snapshot().Broker.State)
+}
+
+// The same in a lane, where nothing of an event that was not sent is in doubt.
+func TestALaneGoesOnWithWhatWasNotSent(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a"), event(2, "a"), event(3, "a")}
+	var b *bench
+	b = newBench(t, events, func([]Event) ([]Outcome, error) {
+		return []Outcome{{Err: errors.New("odd")}, {}, {}}, nil
+	}, func(events []Event) ([]Outcome, error) {
+		outcomes := make([]Outcome, len(events))
+		outcomes[0].Stored = true
+		return outcomes, ErrNotSent
+	}, func(events []Event) ([]Outcome, error) {
+		for _, waiting := range b.lanes.byName {
+			assert.Zero(t, waiting.failed.doubt)
+		}
+		return stored(len(events)), nil
+	})
+	b.run(t, events)
+	require.Equal(t, [][]int64{{1, 2, 3}, {1, 2, 3}, {2, 3}}, b.publisher.calls)
+}

@@ -20,8 +20,8 @@ type Publisher interface {
 	// that nothing is known of the event, so that a forgotten event is sent again, never lost. An event for
 	// which the broker gave its word is Stored; one that it refused carries an Err (see [Outcome]).
 	//
-	// A non-nil err speaks of the whole broker (see [ErrUnavailable], [ErrMisconfigured], [ThrottledError]; anything else
-	// means that the outcome is ambiguous); it holds for those events whose outcome says nothing.
+	// A non-nil err speaks of the whole broker (see [ErrUnavailable], [ErrMisconfigured], [ThrottledError], [ErrNotSent];
+	// anything else means that the outcome is ambiguous); it holds for those events whose outcome says nothing.
 	//
 	// An event that is not Stored and whose refusal is not a [PermanentError] may be followed by stored events of other
 	// keys, but never by a stored event of its own key.
@@ -76,8 +76,8 @@ type Outcome struct {
 	// It is 0 where the broker did not tell it.
 	Sequence uint64
 	// Err says why the broker did not take this event. A [PermanentError] makes it a dead letter; a [ThrottledError]
-	// delays its key without spending an attempt; every other error delays its key and spends an attempt. It is
-	// nil for a Stored event.
+	// delays its key without spending an attempt; every other error delays its key and spends an attempt. An event that
+	// may be stored all the same has an [AmbiguousError]. It is nil for a Stored event.
 	Err error
 }
 
@@ -89,6 +89,11 @@ var ErrUnavailable = errors.New("broker unavailable")
 // stream, no permission, a sealed stream. The relay keeps the rows, reports that it is not ready, and tries again slowly. The
 // message says what to change.
 var ErrMisconfigured = errors.New("broker misconfigured")
+
+// ErrNotSent is wrapped by the error of a Publish that ended early although the broker works, so that no call takes too
+// long: the events of which it says nothing were not sent in it. At least one other was stored or refused, so the relay
+// goes on with them at once.
+var ErrNotSent = errors.New("the call ended before all events were sent")
 
 // Reason says in one word why an event can never be published; it is stored in outbox.dead_letters.reason.
 type Reason string
@@ -128,6 +133,15 @@ type ThrottledError struct {
 
 func (e *ThrottledError) Error() string { return fmt.Sprintf("broker is throttling: %v", e.Err) }
 func (e *ThrottledError) Unwrap() error { return e.Err }
+
+// AmbiguousError is the error of one event that was sent, and may be stored although the broker did
+// not acknowledge it. It belongs in [Outcome].Err, where the publisher knows that this event alone is
+// the matter; what it wraps decides whether an attempt is spent. The relay sends the event again while
+// the broker knows its id, and looks into the stream before it does so later.
+type AmbiguousError struct{ Err error }
+
+func (e *AmbiguousError) Error() string { return e.Err.Error() }
+func (e *AmbiguousError) Unwrap() error { return e.Err }
 
 // StalledError is the error of a Publish whose events the broker did not store although it answers questions: it left them without an
 // answer, and its stream has not grown meanwhile. The relay treats it as ambiguous, for one event may be the cause, unless it wraps

@@ -130,7 +130,7 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure er
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
 			duplicates += count(outcome.Duplicate)
 		case outcome.Err == nil:
-			if each := d.lanes.of(event); each != nil && failure != nil && each.failed.doubt == 0 {
+			if each := d.lanes.of(event); each != nil && stateOf(failure) != BrokerOK && each.failed.doubt == 0 {
 				each.failed.doubt = d.began
 			}
 			continue

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -181,7 +180,7 @@ func (b *batch) silent(ctx context.Context) {
 	timeout := b.call.link.cfg.PublishTimeout
 	switch silence := time.Since(b.progress); {
 	case silence >= timeout:
-		b.err = fmt.Errorf("%w of %d of %d events within %s", errNoAck, len(b.todo)-b.acked, len(b.todo), timeout)
+		b.err = &silenceError{events: b.todo[b.acked:b.sent], of: b.sent, within: timeout}
 		return
 	case silence < timeout/4:
 		return // the tick was due before the batch began

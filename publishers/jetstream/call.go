@@ -34,6 +34,7 @@ type call struct {
 	apart    map[int]bool     // events that are sent singly, after all others
 	again    bool             // the next round repeats what this one has not decided
 	encoder  *encoder
+	began    time.Time
 
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
 	before  uint64 // the last sequence of the stream before the call
@@ -45,7 +46,7 @@ type call struct {
 
 func newCall(ctx context.Context, l *link, events []relay.Event, outcomes []relay.Outcome) *call {
 	return &call{
-		ctx: ctx, link: l, events: events, outcomes: outcomes, left: len(events),
+		ctx: ctx, link: l, events: events, outcomes: outcomes, left: len(events), began: time.Now(),
 		sizes: make([]int, len(events)), decided: make([]bool, len(events)), encoder: newEncoder(),
 	}
 }
@@ -90,6 +91,7 @@ func (c *call) stored(i int, outcome relay.Outcome) {
 		c.rewound = c.rewound || seq <= c.before
 	}
 	outcome.Stored = true
+	c.link.reached = c.events[i].Subject
 	c.decide(i, outcome)
 }
 
@@ -190,6 +192,7 @@ func (c *call) send(ctx context.Context) error {
 		return err
 	}
 	c.forgetDenied()
+	c.delayKnownLost(ctx)
 	for {
 		todo := c.todo()
 		if len(todo) == 0 {
@@ -214,6 +217,13 @@ func (c *call) send(ctx context.Context) error {
 		}
 	}
 }
+
+// callTimeouts is for how many publish timeouts a call goes on sending events singly. It is well below the limit of the
+// relay, which would take a longer call for a loop that stands still.
+const callTimeouts = 4
+
+// isLong reports whether the call has lasted so long that it should end.
+func (c *call) isLong() bool { return time.Since(c.began) > callTimeouts*c.link.cfg.PublishTimeout }
 
 // round sends the events in the way that the stream allows. One event alone is sent singly, which is as fast and whose answer
 // says more. So are all events after a batch whose end is unknown: the answers then say which of them are stored already, and

@@ -120,8 +120,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// explainSilence tells a stream that goes on, so that it is unknown what became of the events, from one that stores nothing: a server
-// that cannot write to its disk answers questions and leaves events without an answer.
+// explainSilence tells three cases apart: the events did not reach the stream; it goes on, so that it is unknown what
+// became of them; or it stores nothing. A server that cannot write to its disk answers questions and leaves events without
+// an answer.
 func (c *call) explainSilence(ctx context.Context, silence error) error {
 	info, err := c.link.lookAt(ctx)
 	if err != nil {
@@ -129,10 +130,12 @@ func (c *call) explainSilence(ctx context.Context, silence error) error {
 	}
 	state := c.link.stateOf(info)
 	still := c.link.standsStill(state, max(c.before, c.highest))
+	if silent, ok := errors.AsType[*silenceError](silence); ok && c.delayLost(ctx, silent.events) {
+		return nil
+	}
 	switch {
 	case c.highest > 0:
-		return fmt.Errorf("%w, while stream %q stored others; if it stays so, look for a mapping, import or export of the NATS "+
-			"account that takes their subjects to a subscriber", silence, state.Stream)
+		return fmt.Errorf("%w, while stream %q stored others", silence, state.Stream)
 	case !still:
 		return silence
 	}

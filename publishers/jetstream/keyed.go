@@ -33,6 +33,7 @@ type keyed struct {
 	bytes    int   // in flight
 	unrouted []int // events that nobody took
 	stop     error
+	ended    bool // the call has lasted long, so the events that are left go in the next one
 	progress time.Time
 }
 
@@ -50,10 +51,15 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 	if k.inFlight == 0 {
 		c.link.others.end(ended{prefix: k.prefix, refusal: k.refusals || len(k.unrouted) > 0})
 	}
-	if k.stop == nil && len(k.unrouted) > 0 {
+	switch {
+	case k.stop != nil:
+		return k.stop
+	case len(k.unrouted) > 0:
 		return &unroutedError{events: k.unrouted}
+	case k.ended:
+		return relay.ErrNotSent
 	}
-	return k.stop
+	return nil
 }
 
 // first is an answer to an event that another may follow: a refusal, an error that says that another stream stored it, or, of two
@@ -97,10 +103,14 @@ func (k *keyed) run(ctx context.Context) {
 }
 
 func (k *keyed) maySend() bool {
-	if len(k.call.oversize) > 0 && !k.call.measured {
+	switch {
+	case k.stop != nil, k.sent == len(k.ready), k.inFlight >= windowEvents, k.bytes >= windowBytes:
+		return false
+	case len(k.call.oversize) > 0 && !k.call.measured:
 		return false // what the stream takes is found out first
 	}
-	return k.stop == nil && k.sent < len(k.ready) && k.inFlight < windowEvents && k.bytes < windowBytes
+	k.ended = k.ended || k.sent > 0 && k.call.isLong()
+	return !k.ended
 }
 
 func (k *keyed) sendNext() {
@@ -168,10 +178,21 @@ func (k *keyed) wait(ctx context.Context) bool {
 			return true
 		}
 		if k.stop == nil {
-			k.stop = fmt.Errorf("%w of %d events within %s", errNoAck, k.inFlight, timeout)
+			k.stop = &silenceError{events: k.silent(), of: k.sent, within: timeout}
 		}
 	}
 	return false
+}
+
+// silent returns the events that wait for an answer.
+func (k *keyed) silent() []int {
+	events := make([]int, 0, k.inFlight)
+	for place, flying := range k.flying {
+		if flying {
+			events = append(events, k.todo[place])
+		}
+	}
+	return events
 }
 
 func (k *keyed) take(msg *nats.Msg) {

@@ -5,8 +5,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gameoutbox/relay/relay"
 )
 
 // proxy stands between a publisher and its server, and can stop to move bytes, as a frozen server or a dead network does.
@@ -18,6 +21,7 @@ type proxy struct {
 	frozen chan struct{} // closed while bytes move
 	conns  []net.Conn
 	holds  int // pieces that wait for the thaw
+	delay  time.Duration
 	copies sync.WaitGroup
 }
 
@@ -70,7 +74,9 @@ func (p *proxy) await() {
 	p.mu.Lock()
 	frozen := p.frozen
 	p.holds++
+	delay := p.delay
 	p.mu.Unlock()
+	<-time.After(delay)
 	<-frozen
 	p.mu.Lock()
 	p.holds--
@@ -100,6 +106,13 @@ func (p *proxy) freeze() {
 	p.frozen = make(chan struct{})
 }
 
+// slow delays every piece.
+func (p *proxy) slow(delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
+}
+
 func (p *proxy) thaw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,4 +128,33 @@ func (p *proxy) close() {
 	p.thaw()
 	p.cut()
 	p.copies.Wait()
+}
+
+// A hot key over a slow way is published in several calls, each of bounded length: a longer one would be taken for a
+// loop that stands still.
+func TestACallOfOneKeyIsBounded(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	way := startProxy(t, s)
+	cfg := keyedOnly(t, s, configFor(t, way.url()))
+	cfg.PublishTimeout = 200 * time.Millisecond
+	p, _ := connect(t, cfg)
+	way.slow(10 * time.Millisecond)
+	events := testEvents(cfg, 250, 1)
+	left, calls := events, 0
+	for ; len(left) > 0; calls++ {
+		began := time.Now()
+		outcomes, err := p.Publish(t.Context(), left)
+		require.Less(t, time.Since(began), 10*cfg.PublishTimeout)
+		if err != nil {
+			require.ErrorIs(t, err, relay.ErrNotSent)
+		}
+		require.True(t, outcomes[0].Stored)
+		for len(outcomes) > 0 && outcomes[0].Stored {
+			outcomes, left = outcomes[1:], left[1:]
+		}
+		require.Equal(t, make([]relay.Outcome, len(outcomes)), outcomes)
+	}
+	require.Greater(t, calls, 1)
+	require.Equal(t, ids(events), storedIDs(t, s.admin(), cfg.StreamName))
 }

@@ -41,8 +41,11 @@ type session struct {
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
 	alone    diversions // subjects whose events one stream alone answers
-	others   others
-	seen     relay.StreamState // the stream when it was looked at for the last silence
+	reached  string     // the subject of the last event that was stored
+	// swallowed are subjects that do not reach the stream, although nobody says so.
+	swallowed diversions
+	others    others
+	seen      relay.StreamState // the stream when it was looked at for the last silence
 
 	strangers uint64 // answers that no stream gives
 	strangeAt time.Time

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,12 +12,17 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// swallow makes a server leave the events of a subject without an answer, as one does whose disk is full.
-func swallow(t *testing.T, s *testServer, from string) (restore func()) {
+// swallow makes a server leave the events of a subject without an answer. Where a stream is named it answers probes, as
+// one does whose disk is full; otherwise a subscriber has the subject.
+func swallow(t *testing.T, s *testServer, from, stream string) (restore func()) {
 	t.Helper()
 	const to = "swallowed"
 	nc := s.admin().Conn()
-	_, err := nc.Subscribe(to, func(*nats.Msg) {})
+	_, err := nc.Subscribe(to, func(msg *nats.Msg) {
+		if stream != "" && msg.Header.Get(headerExpectedStream) != "" {
+			_ = msg.Respond(fmt.Appendf(nil, `{"error":{"code":400,"err_code":10060},"stream":%q,"seq":0}`, stream))
+		}
+	})
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
 	account := s.running.GlobalAccount()
@@ -38,7 +44,7 @@ func TestAStreamThatStoresNothing(t *testing.T) {
 		require.NoError(t, err)
 		p.Accept(state)
 		events := testEvents(cfg, 10, 3)
-		restore := swallow(t, s, events[0].Subject)
+		restore := swallow(t, s, events[0].Subject, cfg.StreamName)
 		var stalled *relay.StalledError
 		for range 3 {
 			outcomes, err := p.Publish(t.Context(), events)
@@ -66,7 +72,7 @@ func TestOneEventWithoutAnAnswerIsNoStall(t *testing.T) {
 		p, _ := connect(t, cfg)
 		lost := testEvents(cfg, 1, 0)[0]
 		lost.Subject += ".lost"
-		swallow(t, s, lost.Subject)
+		swallow(t, s, lost.Subject, cfg.StreamName)
 		var stored int
 		for range 4 { // in a batch whose beginning it is, none is stored, and the next call is sent singly
 			events := append([]relay.Event{lost}, testEvents(cfg, 9, 0)...)
