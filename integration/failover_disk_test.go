@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
@@ -107,6 +108,38 @@ func TestAMappedSubjectDoesNotSwitch(t *testing.T) {
 	require.Contains(t, p.status().DelayedError, name+".lost")
 	require.NotContains(t, p.output.String(), "events go to the fallback")
 	require.NotContains(t, p.output.String(), "no leader")
+	p.g.requireWhole(t, p.s.moves(t))
+	p.stop()
+}
+
+// TestASubjectThatASubscriberTakesDoesNotSwitch takes one subject to a subscriber that never answers, while there is no
+// other traffic. Its events wait, the broker is healthy, and what comes later goes to the primary at once.
+func TestASubjectThatASubscriberTakesDoesNotSwitch(t *testing.T) {
+	t.Parallel()
+	const name = "taken-away"
+	server := harness.StartNATS(t, harness.NATSOptions{Config: `mappings { "` + name + `.lost": "somewhere.else" }`})
+	nc, err := nats.Connect(server.URL)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	_, err = nc.Subscribe("somewhere.else", func(*nats.Msg) {})
+	require.NoError(t, err)
+	require.NoError(t, nc.Flush())
+	p := newPairOn(t, server, harness.Redis(t), name)
+	p.start()
+	p.await(false)
+	lost := func() {
+		_, err := p.db.Pool.Exec(t.Context(), "select outbox.publish($1, '{}', 'lost')", name+".lost")
+		require.NoError(t, err)
+	}
+	lost()
+	require.Eventually(t, func() bool { return strings.Contains(p.status().DelayedError, "does not reach stream") },
+		time.Minute, 20*time.Millisecond)
+	const sixTimesAfter = 6 * time.Second
+	require.Never(t, func() bool { return p.status().Failover.OnFallback }, sixTimesAfter, 50*time.Millisecond)
+	lost()
+	p.g.run(t, 3, 3*time.Second)
+	require.Eventually(t, func() bool { return waiting(t, p.db.Pool) == 2 }, time.Minute, 20*time.Millisecond)
+	require.NotContains(t, p.output.String(), "events go to the fallback")
 	p.g.requireWhole(t, p.s.moves(t))
 	p.stop()
 }

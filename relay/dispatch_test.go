@@ -551,3 +551,32 @@ func TestALaneGoesOnWithWhatWasNotSent(t *testing.T) {
 	b.run(t, events)
 	require.Equal(t, [][]int64{{1, 2, 3}, {1, 2, 3}, {2, 3}}, b.publisher.calls)
 }
+
+// TestAnEventThatMayBeStoredIsInDoubt is about a publisher that knows which event got no answer, and why.
+func TestAnEventThatMayBeStoredIsInDoubt(t *testing.T) {
+	t.Parallel()
+	events := []Event{event(1, "a"), event(2, "a"), event(3, "b")}
+	var b *bench
+	var doubts []time.Duration
+	ambiguous := func(events []Event) ([]Outcome, error) {
+		for _, waiting := range b.lanes.byName {
+			doubts = append(doubts, waiting.failed.doubt)
+		}
+		outcomes := stored(len(events))
+		outcomes[0] = Outcome{Err: &AmbiguousError{fmt.Errorf("%w: taken away", ErrMisconfigured)}}
+		outcomes[1] = Outcome{}
+		return outcomes, nil
+	}
+	b = newBench(t, events)
+	for range b.cfg.MaxAttempts + 2 {
+		b.publisher.answer = append(b.publisher.answer, ambiguous)
+	}
+	b.run(t, events)
+	require.Equal(t, []int64{3, 1, 2}, b.settled, "key a waits, in order")
+	require.Empty(t, b.dead, "a setting of the broker spends no attempt")
+	require.NotEmpty(t, doubts)
+	for _, doubt := range doubts {
+		require.Equal(t, doubts[0], doubt, "it is in doubt since its first Publish")
+		require.Positive(t, doubt)
+	}
+}

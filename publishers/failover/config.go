@@ -8,11 +8,13 @@ import (
 
 // Config holds the settings of the section "failover". Start from [DefaultConfig].
 type Config struct {
-	// After is for how long the primary must have been unavailable before the fallback is used, at least 1 s. It is longer than a
-	// restart of a server or the election of a leader takes, for a switch costs more than such a pause.
+	// After is for how long the primary must have been unavailable before the fallback is used, at
+	// least 1 s. It is longer than a restart of a server or the election of a leader takes, for a
+	// switch costs more than such a pause.
 	After time.Duration `yaml:"after"`
-	// FailbackAfter is for how long the primary must have been healthy before it is used again, at least 1 s. It is longer than
-	// After: a broker that has just recovered from an outage may fail again.
+	// FailbackAfter is for how long the primary must have been healthy before it is used again, at
+	// least 1 s. It is longer than After: a broker that has just recovered from an outage may fail
+	// again.
 	FailbackAfter time.Duration `yaml:"failback_after"`
 	// Rehome says whether the primary gets, when it is back, the events that only the fallback got. Without it a primary
 	// that left events without an answer may still get up to four of those: they show whether it stores events again.

@@ -10,7 +10,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// machine decides which broker is used, from what the two have answered. It has no clock and no lock of its own, and calls nobody.
+// machine decides which broker is used, from what the two have answered. It has no clock and no
+// lock of its own, and calls nobody.
 type machine struct {
 	cfg               Config
 	primary, fallback string // names
@@ -26,8 +27,8 @@ type machine struct {
 	fallbackOut bool      // the fallback was unavailable when it was asked last, while it is used
 }
 
-// outage is a time in which the primary has answered nothing but that it is unavailable, or has left events without an answer while its
-// stream stood still. The zero value is none.
+// outage is a time in which the primary has answered nothing but that it is unavailable, or has
+// left events without an answer while its stream stood still. The zero value is none.
 type outage struct {
 	since     time.Time
 	cause     error
@@ -66,7 +67,8 @@ func (m *machine) primaryAnswered(now time.Time, from source, err error) {
 	}
 }
 
-// endedBy reports whether an answer ends the outage. Whether a stream that stalled stores events again only a publish tells.
+// endedBy reports whether an answer ends the outage. Whether a stream that stalled stores events
+// again only a publish tells.
 func (m *machine) endedBy(from source) bool {
 	return from == publish || !m.outage.publishes || from == session && m.outage.trial == nil
 }
@@ -89,9 +91,11 @@ func (m *machine) primaryPublished(began, now time.Time, events []relay.Event, o
 	}
 }
 
-// primaryStalled notes events without an answer from a stream that stands still. One event that gets no answer while others are
-// stored says nothing of the stream.
-func (m *machine) primaryStalled(began time.Time, stalled *relay.StalledError, events []relay.Event, outcomes []relay.Outcome) {
+// primaryStalled notes events without an answer from a stream that stands still. One event that
+// gets no answer while others are stored says nothing of the stream.
+func (m *machine) primaryStalled(
+	began time.Time, stalled *relay.StalledError, events []relay.Event, outcomes []relay.Outcome,
+) {
 	if m.onFallback || m.suspects.all(events, outcomes) {
 		return
 	}
@@ -127,7 +131,8 @@ func (m *machine) health(now time.Time, err error) time.Time {
 // isAnswer reports whether err is something that a broker in working order says. A call that took too long is none.
 func isAnswer(err error) bool {
 	var throttled *relay.ThrottledError
-	return err == nil || errors.Is(err, relay.ErrMisconfigured) || errors.Is(err, relay.ErrRewound) || errors.As(err, &throttled)
+	return err == nil || errors.Is(err, relay.ErrMisconfigured) || errors.Is(err, relay.ErrRewound) ||
+		errors.As(err, &throttled)
 }
 
 // primaryIsOut reports whether the fallback is to be used if it is healthy.
@@ -177,7 +182,8 @@ func (m *machine) fallbackPublished(now time.Time, events []relay.Event, outcome
 	}
 }
 
-// decide goes back to the primary if it is time to. fallback is the answer that the fallback has just given, if it was asked.
+// decide goes back to the primary if it is time to. fallback is the answer that the fallback has
+// just given, if it was asked.
 func (m *machine) decide(now time.Time, fallback error) {
 	switch {
 	case !m.onFallback || m.healthy.IsZero():

@@ -16,8 +16,8 @@ import (
 const (
 	// trialUnanswered is how many of the events that got no answer a trial keeps.
 	trialUnanswered = 4
-	// trialEvents is how many events it keeps in all, and trialOfSubject how many of those that the fallback has stored may have the
-	// same subject.
+	// trialEvents is how many events it keeps in all, and trialOfSubject how many of those that the
+	// fallback has stored may have the same subject.
 	trialEvents    = 16
 	trialOfSubject = 2
 	// trialKeys is how many keys it remembers. Then it takes no more events.
@@ -28,8 +28,9 @@ const (
 	maxSuspects = 1024
 )
 
-// trial is what a primary that stalled must store before it is used again. It keeps some events that the primary has not stored: the
-// first ones of their keys, so that no event overtakes another when they are stored before the rest.
+// trial is what a primary that stalled must store before it is used again. It keeps some events
+// that the primary has not stored: the first ones of their keys, so that no event overtakes another
+// when they are stored before the rest.
 type trial struct {
 	state  relay.StreamState // of the primary's stream, which stands still
 	events []relay.Event
@@ -48,8 +49,8 @@ func (t *trial) addUnanswered(events []relay.Event, outcomes []relay.Outcome) {
 	}
 }
 
-// addStored takes events that the fallback has stored. Among them are some that the primary would store, should those that got no
-// answer be the reason themselves.
+// addStored takes events that the fallback has stored. Among them are some that the primary would
+// store, should those that got no answer be the reason themselves.
 func (t *trial) addStored(events []relay.Event, outcomes []relay.Outcome) {
 	if t == nil {
 		return
@@ -136,8 +137,9 @@ func (s suspects) all(events []relay.Event, outcomes []relay.Outcome) bool {
 // errNotTried says that events could not be sent now.
 var errNotTried = errors.New("not tried yet")
 
-// prove returns nil if the primary stores events, as far as that is in question. One that has stalled answers questions all the same. So
-// its stream must have grown, or it must store events that it has not stored before.
+// prove returns nil if the primary stores events, as far as that is in question. One that has
+// stalled answers questions all the same. So its stream must have grown, or it must store events
+// that it has not stored before.
 func (p *Publisher) prove(ctx context.Context) error {
 	t := p.trialNow()
 	if t == nil {

@@ -25,7 +25,10 @@ type stalling struct {
 }
 
 func newStalling(t *testing.T) *stalling {
-	s := &stalling{rig: newRig(t), state: relay.StreamState{Stream: "events", Incarnation: "a", Last: 7}, silent: map[outbox.ID]bool{}}
+	s := &stalling{
+		rig: newRig(t), state: relay.StreamState{Stream: "events", Incarnation: "a", Last: 7},
+		silent: map[outbox.ID]bool{},
+	}
 	s.first.publish = s.store
 	s.primaryStreams.state = func() relay.StreamState { return s.state }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -63,7 +66,9 @@ func (s *stalling) store(events []relay.Event) ([]relay.Outcome, error) {
 // event returns a new one.
 func (s *stalling) event(key string) relay.Event {
 	s.ids++
-	return relay.Event{ID: int64(s.ids), EventID: outbox.ID{s.ids}, Key: key, Subject: "game." + key, Payload: []byte{s.ids}}
+	return relay.Event{
+		ID: int64(s.ids), EventID: outbox.ID{s.ids}, Key: key, Subject: "game." + key, Payload: []byte{s.ids},
+	}
 }
 
 // send publishes events as a session does that begins anew when it is told to.
@@ -208,7 +213,8 @@ func TestAPrimaryThatGrewMeanwhileStores(t *testing.T) {
 	}
 }
 
-// An event that gets no answer in a quiet time is taken for an outage, once. The events after it show that the primary stores.
+// An event that gets no answer in a quiet time is taken for an outage, once. The events after it
+// show that the primary stores.
 func TestAnEventThatNoAnswerComesToKeepsNothingOnTheFallback(t *testing.T) {
 	t.Parallel()
 	s := newStalling(t)
@@ -224,7 +230,8 @@ func TestAnEventThatNoAnswerComesToKeepsNothingOnTheFallback(t *testing.T) {
 	s.idle(40)
 	s.requireOn("first")
 	for _, tried := range s.sent {
-		require.False(t, slices.ContainsFunc(tried, func(e relay.Event) bool { return e.EventID == later.EventID }), "it would overtake")
+		isLater := func(e relay.Event) bool { return e.EventID == later.EventID }
+		require.False(t, slices.ContainsFunc(tried, isLater), "it would overtake")
 	}
 	for range 10 {
 		_, _ = s.send(bad)
@@ -261,7 +268,8 @@ func TestAFullDiskThatIsToldIsAnOutage(t *testing.T) {
 	t.Parallel()
 	s := newStalling(t)
 	s.first.publish = func(events []relay.Event) ([]relay.Outcome, error) {
-		return make([]relay.Outcome, len(events)), &relay.StalledError{State: s.state, Err: fmt.Errorf("%w: disk full", relay.ErrUnavailable)}
+		full := fmt.Errorf("%w: disk full", relay.ErrUnavailable)
+		return make([]relay.Outcome, len(events)), &relay.StalledError{State: s.state, Err: full}
 	}
 	_, _ = s.send(s.event("a"))
 	s.idle(11)
@@ -279,7 +287,10 @@ func TestATrialIsBounded(t *testing.T) {
 	events := make([]relay.Event, 10_000)
 	outcomes := make([]relay.Outcome, len(events))
 	for i := range events {
-		events[i] = relay.Event{EventID: outbox.ID{byte(i), byte(i >> 8)}, Key: fmt.Sprint(i), Payload: make([]byte, trialBytes+1), Subject: fmt.Sprint(i / 10)}
+		events[i] = relay.Event{
+			EventID: outbox.ID{byte(i), byte(i >> 8)}, Key: fmt.Sprint(i), Payload: make([]byte, trialBytes+1),
+			Subject: fmt.Sprint(i / 10),
+		}
 		outcomes[i].Stored = true
 	}
 	trial.addUnanswered(events, make([]relay.Outcome, len(events)))

@@ -81,8 +81,9 @@ func (c *call) refusedInBatch(i int, refusal error) error {
 	return c.refused(i, refusal)
 }
 
-// settle notes the events that are stored. Where all of them are duplicates, they are sent singly once more: then each is
-// answered with its place in the stream, and one that an earlier attempt has in flight is told apart.
+// settle notes the events that are stored. Where all of them are duplicates, they are sent singly
+// once more: then each is answered with its place in the stream, and one that an earlier attempt
+// has in flight is told apart.
 func (b *batch) settle(ctx context.Context) error {
 	stored, duplicates := b.proven()
 	if duplicates {

@@ -12,12 +12,12 @@ import (
 // errNoAck says that events were sent, the connection lives, and no acknowledgement came. They may be stored or not.
 var errNoAck = errors.New("no acknowledgement")
 
-// deniedWait is how long a batch that stopped for no visible reason waits for the word that a permission is missing, which
-// comes by another way than the answers.
+// deniedWait is how long a batch that stopped for no visible reason waits for the word that a
+// permission is missing, which comes by another way than the answers.
 const deniedWait = 50 * time.Millisecond
 
-// call is one Publish. It sends in rounds: a refused event ends the round, its outcome is noted, and the next round goes on
-// with the events that are left. Each round decides at least one event.
+// call is one Publish. It sends in rounds: a refused event ends the round, its outcome is noted,
+// and the next round goes on with the events that are left. Each round decides at least one event.
 type call struct {
 	ctx      context.Context
 	link     *link
@@ -118,7 +118,8 @@ func (c *call) refused(i int, cause error) error {
 	}
 	v := judge(cause)
 	if isPermanent(v.err) && c.link.others.answer() {
-		v = verdict{err: fmt.Errorf("one of several streams that answer refused the event: %v", cause)} //nolint:errorlint // no dead letter for it
+		const text = "one of several streams that answer refused the event: %v"
+		v = verdict{err: fmt.Errorf(text, cause)} //nolint:errorlint // no dead letter for it
 	}
 	if v.stale {
 		c.link.invalidate()
@@ -225,9 +226,10 @@ const callTimeouts = 4
 // isLong reports whether the call has lasted so long that it should end.
 func (c *call) isLong() bool { return time.Since(c.began) > callTimeouts*c.link.cfg.PublishTimeout }
 
-// round sends the events in the way that the stream allows. One event alone is sent singly, which is as fast and whose answer
-// says more. So are all events after a batch whose end is unknown: the answers then say which of them are stored already, and
-// which an attempt before has still in flight.
+// round sends the events in the way that the stream allows. One event alone is sent singly, which
+// is as fast and whose answer says more. So are all events after a batch whose end is unknown: the
+// answers then say which of them are stored already, and which an attempt before has still in
+// flight.
 func (c *call) round(ctx context.Context, todo []int) error {
 	if c.link.others.twin {
 		todo = todo[:1]
@@ -260,7 +262,8 @@ func refusesBatches(err error) bool {
 		errors.Is(err, errNotBatched)
 }
 
-// foreignRefusal reports whether another stream refused a batch, to which the account takes an event: ours takes batches.
+// foreignRefusal reports whether another stream refused a batch, to which the account takes an
+// event: ours takes batches.
 func (c *call) foreignRefusal(ctx context.Context, err error) bool {
 	if refusal, ok := errors.AsType[*apiError](err); !ok || refusal.Code != codeBatchDisabled {
 		return false

@@ -10,8 +10,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// maxControlLine is the longest protocol line that servers take unless told otherwise (max_control_line). A longer one makes the
-// server close the connection for good.
+// maxControlLine is the longest protocol line that servers take unless told otherwise
+// (max_control_line). A longer one makes the server close the connection for good.
 const maxControlLine = 4096
 
 // maxReply is more than the length of any reply subject below an inbox, and of the numbers of a protocol line.
@@ -26,23 +26,27 @@ type limits struct {
 	cli     cli
 }
 
-// refusalOf returns why the server would refuse an event for good, or nil, and the event's size on the wire. It finds out
-// before anything is sent, because a server closes the connection for some of these causes, and others end a batch.
+// refusalOf returns why the server would refuse an event for good, or nil, and the event's size on
+// the wire. It finds out before anything is sent, because a server closes the connection for some
+// of these causes, and others end a batch.
 func (l limits) refusalOf(event *relay.Event) (size int, err error) {
 	headers, size := wireSize(event)
 	switch {
 	case !validSubject(event.Subject):
-		return size, refuse(relay.ReasonBadSubject, "subject %q has an empty token, a wildcard, whitespace or a control character",
-			event.Subject)
+		return size, refuse(relay.ReasonBadSubject,
+			"subject %q has an empty token, a wildcard, whitespace or a control character", event.Subject)
 	case len(event.Subject) > l.subject:
-		return size, refuse(relay.ReasonBadSubject, "the subject has %d bytes, the server takes %d", len(event.Subject), l.subject)
+		return size, refuse(relay.ReasonBadSubject,
+			"the subject has %d bytes, the server takes %d", len(event.Subject), l.subject)
 	case headers > math.MaxUint16:
-		return size, refuse(relay.ReasonTooLarge, "the headers have %d bytes, a stream takes %d; shorten them", headers, math.MaxUint16)
+		return size, refuse(relay.ReasonTooLarge,
+			"the headers have %d bytes, a stream takes %d; shorten them", headers, math.MaxUint16)
 	case size > l.payload:
-		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the server takes %d; raise max_payload in its "+
-			"configuration, or publish less", size, l.payload)
+		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the server takes %d; "+
+			"raise max_payload in its configuration, or publish less", size, l.payload)
 	case l.event > 0 && size > l.event:
-		return size, refuse(relay.ReasonTooLarge, "payload and headers have %d bytes, the stream takes %d; run: %s; or publish less",
+		return size, refuse(relay.ReasonTooLarge,
+			"payload and headers have %d bytes, the stream takes %d; run: %s; or publish less",
 			size, l.event, l.cli.edit(l.stream, fmt.Sprintf("--max-msg-size=%d", size)))
 	}
 	return size, badHeader(event)
@@ -109,8 +113,9 @@ func (c *call) check(ctx context.Context) error {
 	return c.checkCoverage(ctx, uncovered)
 }
 
-// checkCoverage looks at the stream again, for an operator may have added a subject, and delays the events whose subjects it
-// still does not capture. That is no property of the event, and events of other keys go on.
+// checkCoverage looks at the stream again, for an operator may have added a subject, and delays the
+// events whose subjects it still does not capture. That is no property of the event, and events of
+// other keys go on.
 func (c *call) checkCoverage(ctx context.Context, uncovered []int) error {
 	info, err := c.link.lookAt(ctx)
 	if err != nil {

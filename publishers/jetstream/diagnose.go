@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	// electionPause is the pause before an event is sent once more that nobody took. Servers need a moment to hear of a new leader.
+	// electionPause is the pause before an event is sent once more that nobody took. Servers need a
+	// moment to hear of a new leader.
 	electionPause = 100 * time.Millisecond
-	// divertedFor is for how long a subject is remembered that does not reach the stream. Its events are not sent twice in a
-	// call then.
+	// divertedFor is for how long a subject is remembered that does not reach the stream. Its
+	// events are not sent twice in a call then.
 	divertedFor = 30 * time.Second
 	// maxDiverted bounds the subjects that are remembered.
 	maxDiverted = 1024
 )
 
-// unroutedError says that nobody took events ("no responders"): no stream captures their subjects, the stream has no leader, or the
-// account takes the subjects elsewhere.
+// unroutedError says that nobody took events ("no responders"): no stream captures their subjects,
+// the stream has no leader, or the account takes the subjects elsewhere.
 type unroutedError struct{ events []int }
 
 func (e *unroutedError) Error() string { return "no stream took the event" }
@@ -41,8 +42,8 @@ func (d diversions) knows(subject string, now time.Time) bool {
 	return known && now.Sub(at) < divertedFor
 }
 
-// explain finds out what stands behind an error that has more than one cause. It returns nil when it turns out to concern
-// some events only, whose outcomes then say it.
+// explain finds out what stands behind an error that has more than one cause. It returns nil when
+// it turns out to concern some events only, whose outcomes then say it.
 func (c *call) explain(ctx context.Context, err error) error {
 	var unrouted *unroutedError
 	switch {
@@ -67,8 +68,9 @@ func (c *call) explainDisk(ctx context.Context, fault error) error {
 	return &relay.StalledError{State: c.link.stateOf(info), Err: fault}
 }
 
-// explainUnrouted looks at the stream. One that was deleted is created again by that. An event that a led stream captures is sent once
-// more, for the stream may have been without a leader a moment ago. If nobody takes it then either, its subject leads elsewhere.
+// explainUnrouted looks at the stream. One that was deleted is created again by that. An event that
+// a led stream captures is sent once more, for the stream may have been without a leader a moment
+// ago. If nobody takes it then either, its subject leads elsewhere.
 func (c *call) explainUnrouted(ctx context.Context, events []int) error {
 	c.link.invalidate()
 	info, err := c.link.lookAt(ctx)
@@ -107,8 +109,9 @@ func (c *call) sendAgain(i int) {
 
 // diverted is the error of an event that reaches no stream, although one captures its subject and has a leader.
 func diverted(subject string, stream *target) error {
-	return fmt.Errorf("%w: no stream took the event with subject %s, although stream %q captures it and has a leader; look for a "+
-		"mapping, import or export of the NATS account that takes the subject elsewhere", relay.ErrMisconfigured, subject, stream.stream)
+	return fmt.Errorf("%w: no stream took the event with subject %s, although stream %q captures it and has a leader; "+
+		"look for a mapping, import or export of the NATS account that takes the subject elsewhere",
+		relay.ErrMisconfigured, subject, stream.stream)
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -120,9 +123,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// explainSilence tells three cases apart: the events did not reach the stream; it goes on, so that it is unknown what
-// became of them; or it stores nothing. A server that cannot write to its disk answers questions and leaves events without
-// an answer.
+// explainSilence tells three cases apart: the events did not reach the stream; it goes on, so that
+// it is unknown what became of them; or it stores nothing. A server that cannot write to its disk
+// answers questions and leaves events without an answer.
 func (c *call) explainSilence(ctx context.Context, silence error) error {
 	info, err := c.link.lookAt(ctx)
 	if err != nil {
@@ -139,11 +142,13 @@ func (c *call) explainSilence(ctx context.Context, silence error) error {
 	case !still:
 		return silence
 	}
-	return &relay.StalledError{State: state, Err: fmt.Errorf("%w, and stream %q at %s stays at sequence %d although it can be looked "+
-		"at; check the disk and the log of its NATS server, which may need a restart once there is room", silence, state.Stream, c.link.where, state.Last)}
+	return &relay.StalledError{State: state, Err: fmt.Errorf("%w, and stream %q at %s stays at sequence %d although it "+
+		"can be looked at; check the disk and the log of its NATS server, which may need a restart once there is room",
+		silence, state.Stream, c.link.where, state.Last)}
 }
 
-// standsStill reports whether a stream has stored nothing since it was looked at last, or since an acknowledgement told its end.
+// standsStill reports whether a stream has stored nothing since it was looked at last, or since an
+// acknowledgement told its end.
 func (s *session) standsStill(state relay.StreamState, acknowledged uint64) bool {
 	before := s.seen
 	s.seen = state

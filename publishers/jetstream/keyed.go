@@ -12,9 +12,10 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// keyed sends events one by one, with at most one event of a key unacknowledged. Servers may lose events in the middle of
-// what a client sends without waiting, at a change of leader for instance, and store later ones; so an event must
-// be acknowledged before the next of its key is sent. Its places count from 0.
+// keyed sends events one by one, with at most one event of a key unacknowledged. Servers may lose
+// events in the middle of what a client sends without waiting, at a change of leader for instance,
+// and store later ones; so an event must be acknowledged before the next of its key is sent. Its
+// places count from 0.
 type keyed struct {
 	call   *call
 	todo   []int
@@ -62,8 +63,8 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 	return nil
 }
 
-// first is an answer to an event that another may follow: a refusal, an error that says that another stream stored it, or, of two
-// streams that cannot be told apart, that it is stored.
+// first is an answer to an event that another may follow: a refusal, an error that says that
+// another stream stored it, or, of two streams that cannot be told apart, that it is stored.
 type first struct {
 	err     error
 	refusal bool
@@ -234,8 +235,8 @@ func (k *keyed) take(msg *nats.Msg) {
 	}
 }
 
-// refused takes a refusal. While other streams answer it counts once a second answer has come, or none comes in time; so does one for good
-// at any time.
+// refused takes a refusal. While other streams answer it counts once a second answer has come, or
+// none comes in time; so does one for good at any time.
 func (k *keyed) refused(place int, refusal *apiError) {
 	before, answered := k.others[place]
 	alone := k.call.link.alone.knows(k.call.events[k.todo[place]].Subject, time.Now())
@@ -254,7 +255,8 @@ func (k *keyed) refused(place int, refusal *apiError) {
 	k.fail(place, cause)
 }
 
-// storedElsewhere takes the answer of another stream. A refusal that came before it is that of the stream that was asked.
+// storedElsewhere takes the answer of another stream. A refusal that came before it is that of the
+// stream that was asked.
 func (k *keyed) storedElsewhere(place int, a answer) {
 	k.call.link.noteOther(a)
 	if before, answered := k.others[place]; answered && before.refusal {

@@ -38,10 +38,12 @@ func (p *Publisher) Accept(state relay.StreamState) {
 	p.lookAgain.Store(true)
 }
 
-// catchUp is for how long the leader of a replicated stream may describe an older one. A server before 2.11 takes the lead before it has
-// applied what the servers have agreed on, which it does when enough of them answer. Where they do not it gives the lead back, after
-// 10 s of silence that it looks for every 10 s (lostQuorumInterval and lostQuorumCheck in nats-server's raft.go). Newer ones
-// catch up first (aflr there), but the leader may be another server than the one whose version we know.
+// catchUp is for how long the leader of a replicated stream may describe an older one. A server
+// before 2.11 takes the lead before it has applied what the servers have agreed on, which it does
+// when enough of them answer. Where they do not it gives the lead back, after 10 s of silence that
+// it looks for every 10 s (lostQuorumInterval and lostQuorumCheck in nats-server's raft.go). Newer
+// ones catch up first (aflr there), but the leader may be another server than the one whose version
+// we know.
 const catchUp = 25 * time.Second
 
 // stateOf returns what the relay needs to know of a stream.
@@ -65,7 +67,8 @@ func (s *session) stateOf(info *jsapi.StreamInfo) relay.StreamState {
 	return state
 }
 
-// expires says which settings of a stream remove events by themselves, other than max_age, which is told by the age of an event.
+// expires says which settings of a stream remove events by themselves, other than max_age, which is
+// told by the age of an event.
 func expires(cfg jsapi.StreamConfig) string {
 	var by []string
 	note := func(removes bool, format string, args ...any) {
@@ -112,7 +115,8 @@ func roomOf(info *jsapi.StreamInfo, maxPayload int64) uint64 {
 	return uint64(max(0, room))
 }
 
-// keepsUntil returns the sequence up to which a stream with that room removes nothing by itself, see [relay.StreamState].
+// keepsUntil returns the sequence up to which a stream with that room removes nothing by itself,
+// see [relay.StreamState].
 func keepsUntil(info *jsapi.StreamInfo, room uint64) uint64 {
 	switch {
 	case removesAnywhere(info.Config):

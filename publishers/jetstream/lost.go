@@ -13,11 +13,12 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// An event that gets no answer went to a stream that stores nothing, as with a full disk, or it did not reach the stream:
-// a mapping, import or export of the account can take its subject to a subscriber that never answers. A probe tells the
-// two apart. It is a message with the subject of the event that expects another stream. A stream refuses it before it does
-// anything else, and stores nothing; one with a full disk does so too. A probe with a control subject, which is known or
-// made up to reach the stream, shows that the stream answers at all.
+// An event that gets no answer went to a stream that stores nothing, as with a full disk, or it did
+// not reach the stream: a mapping, import or export of the account can take its subject to a
+// subscriber that never answers. A probe tells the two apart. It is a message with the subject of
+// the event that expects another stream. A stream refuses it before it does anything else, and
+// stores nothing; one with a full disk does so too. A probe with a control subject, which is known
+// or made up to reach the stream, shows that the stream answers at all.
 
 const (
 	headerExpectedStream = "Nats-Expected-Stream"
@@ -92,12 +93,13 @@ func (c *call) delayLost(ctx context.Context, sent []int) bool {
 
 // unreached is the error of an event whose subject does not reach the stream.
 func (t *target) unreached(subject string) error {
-	return fmt.Errorf("%w: subject %s does not reach stream %q, which captures it and answers on other subjects; look for a "+
-		"mapping, import or export of the NATS account that takes the subject to a subscriber",
+	return fmt.Errorf("%w: subject %s does not reach stream %q, which captures it and answers on other subjects; "+
+		"look for a mapping, import or export of the NATS account that takes the subject to a subscriber",
 		relay.ErrMisconfigured, subject, t.stream)
 }
 
-// probe returns the subjects of events that do not reach the stream. It returns none if the stream does not answer at all.
+// probe returns the subjects of events that do not reach the stream. It returns none if the stream
+// does not answer at all.
 func (c *call) probe(ctx context.Context, events []int) map[string]bool {
 	var subjects []string
 	place := map[string]int{}

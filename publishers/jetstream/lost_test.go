@@ -16,8 +16,8 @@ func requireSwallowed(t *testing.T, outcome relay.Outcome, event relay.Event) {
 	requireMisconfigured(t, outcome.Err, event.Subject, "does not reach stream", "mapping")
 }
 
-// A subject that is mapped to a subscriber delays its own events, and the relay is told so at once. Others are stored in
-// the same call, and no further call waits for it.
+// A subject that is mapped to a subscriber delays its own events, and the relay is told so at once.
+// Others are stored in the same call, and no further call waits for it.
 func TestASubjectThatASubscriberTakes(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 10} {

@@ -55,7 +55,8 @@ func withSizes(refusal error, limit limits, event *relay.Event) error {
 	if found, ok := errors.AsType[*relay.PermanentError](known); ok && found.Reason == permanent.Reason {
 		return refuse(permanent.Reason, "%w (%w)", found.Err, permanent.Err)
 	}
-	return refuse(permanent.Reason, "payload and headers have %d bytes, more than the server takes: %w", size, permanent.Err)
+	return refuse(permanent.Reason,
+		"payload and headers have %d bytes, more than the server takes: %w", size, permanent.Err)
 }
 
 // limits returns what the server and the stream take, as far as it is known.
@@ -98,7 +99,8 @@ func (s *sizes) announce(log *zap.Logger, maxPayload int64) {
 		return
 	}
 	s.told = maxPayload
-	log.Info("NATS takes smaller events than Postgres", zap.Int64("max_payload", maxPayload), zap.Int("postgres", roomyPayload),
+	log.Info("NATS takes smaller events than Postgres",
+		zap.Int64("max_payload", maxPayload), zap.Int("postgres", roomyPayload),
 		zap.String("next", "raise max_payload of the server if events come near to it: larger ones become dead letters"))
 }
 
@@ -108,8 +110,10 @@ func (s *sizes) warn(log *zap.Logger, event *relay.Event, size int, limit limits
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.near) >= nearInterval {
 		s.near = now
-		log.Warn("event near the size limit", zap.Int64("id", event.ID), zap.String("subject", event.Subject), zap.Int("bytes", size),
-			zap.Int("limit", limit.most()), zap.String("next", limit.raise()+", or publish less: larger events become dead letters"))
+		log.Warn("event near the size limit",
+			zap.Int64("id", event.ID), zap.String("subject", event.Subject), zap.Int("bytes", size),
+			zap.Int("limit", limit.most()),
+			zap.String("next", limit.raise()+", or publish less: larger events become dead letters"))
 	}
 }
 

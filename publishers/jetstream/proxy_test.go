@@ -12,7 +12,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// proxy stands between a publisher and its server, and can stop to move bytes, as a frozen server or a dead network does.
+// proxy stands between a publisher and its server, and can stop to move bytes, as a frozen server
+// or a dead network does.
 type proxy struct {
 	listener net.Listener
 	target   string

@@ -12,9 +12,11 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// behind prepares a publisher that knows the stream as it was before an operator changed it, so that the server, and not the
-// publisher, refuses.
-func behind(t *testing.T, prepare func(*testing.T, *testServer, Config) Config, change func(*streamConfig)) (*Publisher, Config, jsapi.JetStream) {
+// behind prepares a publisher that knows the stream as it was before an operator changed it, so
+// that the server, and not the publisher, refuses.
+func behind(
+	t *testing.T, prepare func(*testing.T, *testServer, Config) Config, change func(*streamConfig),
+) (*Publisher, Config, jsapi.JetStream) {
 	t.Helper()
 	s := shared(t)
 	cfg := prepare(t, s, configFor(t, s.url()))
@@ -77,7 +79,8 @@ func TestFullSubjectDelaysItsKeysOnly(t *testing.T) {
 		requireStored(t, outcomes, 0, 1, 3, 5)
 		require.Equal(t, "throttled", kind(outcomes[2].Err))
 		require.Zero(t, outcomes[4], "it may not overtake")
-		require.ElementsMatch(t, []int64{events[0].ID, events[1].ID, events[3].ID, events[5].ID}, storedIDs(t, js, cfg.StreamName))
+		stored := []int64{events[0].ID, events[1].ID, events[3].ID, events[5].ID}
+		require.ElementsMatch(t, stored, storedIDs(t, js, cfg.StreamName))
 	})
 }
 
@@ -177,7 +180,8 @@ func TestTooManyOpenBatchesThrottle(t *testing.T) {
 	require.True(t, isAPI(err, 10211), "%v", err)
 }
 
-// A subject that the stream does not capture delays its key, not the others, and the publisher notices when it is added.
+// A subject that the stream does not capture delays its key, not the others, and the publisher
+// notices when it is added.
 func TestSubjectThatIsNotCaptured(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, prepare func(*testing.T, *testServer, Config) Config) {

@@ -46,7 +46,8 @@ func TestManyOversizeEventsWaitOnce(t *testing.T) {
 	}
 }
 
-// refuseSubject makes a server answer the events of a subject with a refusal for good, as a proxy may that adds a header.
+// refuseSubject makes a server answer the events of a subject with a refusal for good, as a proxy
+// may that adds a header.
 func refuseSubject(t *testing.T, s *testServer, from string) {
 	t.Helper()
 	const to = "refused"

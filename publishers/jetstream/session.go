@@ -15,12 +15,13 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// replyQueue is how many answers may wait to be read. It is more than the events that may be unacknowledged, each of which
-// the server may answer with an error, so that no answer is dropped.
+// replyQueue is how many answers may wait to be read. It is more than the events that may be
+// unacknowledged, each of which the server may answer with an error, so that no answer is dropped.
 const replyQueue = 4 * windowEvents
 
-// session is one client of NATS and what is known of the stream through it. The client connects again by itself; a session
-// ends when the server closes it for good, and then a new one replaces it.
+// session is one client of NATS and what is known of the stream through it. The client connects
+// again by itself; a session ends when the server closes it for good, and then a new one replaces
+// it.
 type session struct {
 	cfg     Config
 	where   string // the servers, without secrets
@@ -185,8 +186,8 @@ func (s *session) offline(err error) {
 	s.offlineErr = err
 }
 
-// heard takes an error that came outside of any answer. Those that do not concern permissions are followed by the end of the
-// connection, which says more.
+// heard takes an error that came outside of any answer. Those that do not concern permissions are
+// followed by the end of the connection, which says more.
 func (s *session) heard(err error) {
 	defer trouble.Contain(s.log, "take an error of the connection")
 	denied, ok := parseDenied(err)
@@ -240,7 +241,8 @@ func (s *session) checkConnected() error {
 
 // outage returns the error for events whose acknowledgement was lost with the connection.
 func (s *session) outage() error {
-	return fmt.Errorf("%w: the connection to NATS at %s was lost before the events were acknowledged", relay.ErrUnavailable, s.where)
+	return fmt.Errorf("%w: the connection to NATS at %s was lost before the events were acknowledged",
+		relay.ErrUnavailable, s.where)
 }
 
 // close ends the connection. When ctx ends first, it is broken off.
@@ -259,8 +261,9 @@ func (s *session) close(ctx context.Context) {
 	}
 }
 
-// isGone tells whether a new session is needed. The client has given up, or the server refused a subscription, which is not asked for again
-// on the same connection, or the credentials: the client keeps those that it began with, and they may have been rotated.
+// isGone tells whether a new session is needed. The client has given up, or the server refused a
+// subscription, which is not asked for again on the same connection, or the credentials: the client
+// keeps those that it began with, and they may have been rotated.
 func (s *session) isGone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -113,9 +113,10 @@ func (s *session) lookAt(ctx context.Context) (*jsapi.StreamInfo, error) {
 	return info, unled(info)
 }
 
-// unled returns an error where it is not the leader of a replicated stream that describes it. The others answer too while there is none, and
-// for the first ten seconds after their start, with what they have applied so far (jsStreamInfoRequest in nats-server's
-// jetstream_api.go). A leader does not name itself among the replicas.
+// unled returns an error where it is not the leader of a replicated stream that describes it. The
+// others answer too while there is none, and for the first ten seconds after their start, with what
+// they have applied so far (jsStreamInfoRequest in nats-server's jetstream_api.go). A leader does
+// not name itself among the replicas.
 func unled(info *jsapi.StreamInfo) error {
 	if info.Cluster == nil {
 		return nil // a server on its own leads all its streams and says nothing
@@ -192,8 +193,9 @@ func (s *session) overlap(ctx context.Context) error {
 			owners = append(owners, quote(owner))
 		}
 	}
-	return fmt.Errorf("%w: stream %q cannot be created: its subjects %s belong to stream %s already; set mq.stream_name to that "+
-		"stream, or mq.subjects to other subjects, or remove them from that stream with %s stream edit NAME --subjects=... --force",
+	return fmt.Errorf("%w: stream %q cannot be created: its subjects %s belong to stream %s already; "+
+		"set mq.stream_name to that stream, or mq.subjects to other subjects, "+
+		"or remove them from that stream with %s stream edit NAME --subjects=... --force",
 		relay.ErrMisconfigured, s.cfg.StreamName, patterns(s.cfg.Subjects), strings.Join(owners, " and "), s.cfg.cli())
 }
 

@@ -64,8 +64,8 @@ func (t *target) mode() string {
 	return "keyed async"
 }
 
-// knowsFastIngest tells whether a server of this version knows fast ingest, which came with 2.14. Of an unknown version it
-// is not assumed.
+// knowsFastIngest tells whether a server of this version knows fast ingest, which came with 2.14.
+// Of an unknown version it is not assumed.
 func knowsFastIngest(version string) bool {
 	parts := strings.SplitN(version, ".", 3)
 	if len(parts) < 2 {

@@ -15,8 +15,9 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// session is what is known of the server, and three clients: one publishes, one looks whether the server is fit, one reads
-// the stream back. Breaking the connections of the one does not end what waits for another.
+// session is what is known of the server, and three clients: one publishes, one looks whether the
+// server is fit, one reads the stream back. Breaking the connections of the one does not end what
+// waits for another.
 type session struct {
 	cfg    Config
 	log    *zap.Logger
@@ -90,7 +91,8 @@ func (s *session) answers(ctx context.Context) error {
 // explain says what an error means that came of looking at the server.
 func (s *session) explain(ctx context.Context, err error) error {
 	s.doubt(ctx, err)
-	if answer, ok := errors.AsType[redis.Error](err); ok && isOfSentinels(err) && isSignIn(newServerError(answer.Error())) {
+	answer, ok := errors.AsType[redis.Error](err)
+	if ok && isOfSentinels(err) && isSignIn(newServerError(answer.Error())) {
 		s.refused.Store(true)
 	}
 	err = s.cfg.judge(err).err
@@ -155,7 +157,8 @@ func (s *session) meet(ctx context.Context, primary *redis.Client) error {
 // COMMAND, in any words. There the script recognises them, with which every server can.
 func knowsIDMP(ctx context.Context, primary *redis.Client) (bool, error) {
 	answer, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Result()
-	if refusal, ok := errors.AsType[redis.Error](err); ok && !isOfSentinels(err) && aboutCommand(newServerError(refusal.Error())) {
+	refusal, ok := errors.AsType[redis.Error](err)
+	if ok && !isOfSentinels(err) && aboutCommand(newServerError(refusal.Error())) {
 		return false, nil
 	}
 	commands, _ := answer.([]any) // whatever else a proxy answers tells nothing
@@ -180,11 +183,12 @@ func maxValue(ctx context.Context, primary *redis.Client) int {
 	return limit
 }
 
-// rehearse runs the script without an event: it fails where a Publish would, for lack of memory, replicas or permissions, or
-// because the server takes no writes.
+// rehearse runs the script without an event: it fails where a Publish would, for lack of memory,
+// replicas or permissions, or because the server takes no writes.
 func (s *session) rehearse(ctx context.Context, primary *redis.Client) error {
 	known := s.server.Load()
-	text, err := redis.NewScript(known.mode.text).Run(ctx, primary, s.keys(known.mode, "look"), s.limits(order{})...).Text()
+	script, keys := redis.NewScript(known.mode.text), s.keys(known.mode, "look")
+	text, err := script.Run(ctx, primary, keys, s.limits(order{})...).Text()
 	if err != nil {
 		return err
 	}
