@@ -27,11 +27,6 @@ func contained(work func() error) (err error) {
 	return work()
 }
 
-// containing returns work that is contained.
-func containing(work func() error) func() error {
-	return func() error { return contained(work) }
-}
-
 // panicked notes a panic.
 func (t *tracker) panicked(err *panicError) {
 	t.metrics.panics.Inc()

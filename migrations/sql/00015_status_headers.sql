@@ -5,6 +5,7 @@
 -- Events that are in the table already become dead letters.
 
 -- +goose Up
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- No column has the domain as its type, so no row is looked at, and no lock on the table is needed.
 alter domain outbox.event_headers drop constraint if exists headers_names_valid_and_not_reserved;
@@ -20,6 +21,7 @@ comment on domain outbox.event_headers is
     'Rules for outbox.events.headers: a JSON object of at most 32 KiB as text; names are tokens of RFC 9110 that do not start with Nats- or Outbox- and are not Status or Description; values are strings without control characters other than tab, and without spaces or tabs at either end.';
 
 -- +goose Down
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 alter domain outbox.event_headers drop constraint headers_names_valid_and_not_reserved;
 alter domain outbox.event_headers
