@@ -3,8 +3,11 @@ package integration_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,22 +20,16 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-const (
-	// doorbellKey is the lock that a relay holds for itself while it sleeps.
-	doorbellKey = 0x6f757462656c6c
-	// awake bounds the wait for an event that wakes the relay: half of the time after which one that sleeps looks by itself.
-	awake = 2500 * time.Millisecond
-)
+// awake bounds the wait for an event that wakes the relay: half of the time after which one that sleeps looks by itself.
+const awake = 2500 * time.Millisecond
 
 // hardlyPolls lets a relay look by itself so rarely that only the doorbell can explain that an event arrives soon.
 func hardlyPolls(c *relay.Config) { c.PollInterval = time.Minute }
 
-// sleeper returns the server's process that holds the doorbell's lock for itself; 0 if there is none.
+// sleeper returns the server's process in which the relay sleeps; 0 if it is awake, or an open transaction keeps it so.
 func sleeper(t testing.TB, db *harness.Database) (pid int) {
 	t.Helper()
-	require.NoError(t, db.Pool.QueryRow(t.Context(), `select coalesce(min(pid), 0) from pg_locks
-		where locktype = 'advisory' and mode = 'ExclusiveLock' and granted and (classid::bigint << 32) + objid::bigint = $1
-		and database = (select oid from pg_database where datname = current_database())`, int64(doorbellKey)).Scan(&pid))
+	require.NoError(t, db.Pool.QueryRow(t.Context(), `select case when last_value > 1 then last_value else 0 end from outbox.waker`).Scan(&pid))
 	return pid
 }
 
@@ -255,24 +252,98 @@ func TestNobodyNotifiesUnderLoad(t *testing.T) {
 	requireAsleep(t, db)
 }
 
-// TestAFormerLeaderThatHangsIsEnded where it keeps the lock to itself: then every commit would notify, and the relay could not sleep.
-func TestAFormerLeaderThatHangsIsEnded(t *testing.T) {
+// TestAFormerLeaderThatHangsIsForgotten where its process is still the one that wants to be woken.
+func TestAFormerLeaderThatHangsIsForgotten(t *testing.T) {
 	t.Parallel()
 	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
-	hung, err := pgx.Connect(t.Context(), db.URL)
+	former := listener(t, db)
+	pid := int(former.PgConn().PID())
+	_, err := former.Exec(t.Context(), "select setval('outbox.waker', $1)", pid)
 	require.NoError(t, err)
-	defer func() { _ = hung.Close(context.WithoutCancel(t.Context())) }()
-	_, err = hung.Exec(t.Context(), "select pg_advisory_lock($1)", int64(doorbellKey))
-	require.NoError(t, err)
+	publishOne(t, db, "game.one")
+	require.Equal(t, 1, notifications(t, former), "it may be alive")
 
 	broker := &memory{}
-	startRelay(t, db.URL, broker, nil)
-	requireFlow(t, db, broker)
-	former := int(hung.PgConn().PID())
-	require.Equal(t, former, sleeper(t, db), "it is given some time")
-	require.Eventually(t, func() bool { pid := sleeper(t, db); return pid != 0 && pid != former }, 30*time.Second, 10*time.Millisecond)
-	require.Error(t, hung.Ping(t.Context()))
-	requireFlow(t, db, broker)
+	startRelay(t, db.URL, broker, hardlyPolls)
+	require.Eventually(t, func() bool { now := sleeper(t, db); return now != 0 && now != pid }, 20*time.Second, time.Millisecond)
+	publishOne(t, db, "game.two")
+	broker.soon(t, 2)
+}
+
+// TestNobodyNotifiesARelayThatHasEnded without setting the waker back: the first commit does that.
+func TestNobodyNotifiesARelayThatHasEnded(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	writer := newRole(t, db)
+	run(t, db.Pool, "select outbox.grant_writer($1::text::regrole)", writer.quoted())
+	conn, ended := listener(t, db), listener(t, db)
+	services := connect(t, writer.url)
+	err := pgx.BeginFunc(t.Context(), services, func(tx pgx.Tx) error { // it has seen the processes of before
+		if _, err := tx.Exec(t.Context(), "select count(*) from pg_stat_activity"); err != nil {
+			return err
+		}
+		late := listener(t, db)
+		run(t, db.Pool, "select setval('outbox.waker', $1)", late.PgConn().PID())
+		return outbox.Publish(t.Context(), tx, outbox.Raw{Subject: "game.one"})
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, notifications(t, conn))
+
+	run(t, db.Pool, "select setval('outbox.waker', $1)", ended.PgConn().PID())
+	require.NoError(t, ended.Close(t.Context()))
+	require.Eventually(t, func() bool {
+		return rowCount(t, db.Pool, "pg_stat_activity where pid = "+strconv.Itoa(int(ended.PgConn().PID()))) == 0
+	}, 10*time.Second, time.Millisecond)
+	for range 3 {
+		require.NoError(t, outbox.PublishOutsideTx(t.Context(), services, outbox.Raw{Subject: "game.two"}))
+	}
+	require.Zero(t, notifications(t, conn))
+	require.Zero(t, sleeper(t, db))
+}
+
+// TestNobodyWithoutARightKeepsTheRelayAwake nor lets writers notify: what such a role can hold costs neither, and is named.
+func TestNobodyWithoutARightKeepsTheRelayAwake(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	broker := &memory{}
+	anybody := newRole(t, db)
+	holder, err := pgx.Connect(t.Context(), anybody.url+"&application_name=holder")
+	require.NoError(t, err)
+	defer func() { _ = holder.Close(context.WithoutCancel(t.Context())) }()
+	for _, name := range []string{"outbox.waker", "outbox.events_id_seq"} {
+		var id uint32
+		require.NoError(t, db.Pool.QueryRow(t.Context(), "select $1::text::regclass::oid", name).Scan(&id))
+		for _, call := range []string{"setval(%d::oid::regclass, 99)", "nextval(%d::oid::regclass)"} {
+			_, err := holder.Exec(t.Context(), "select "+fmt.Sprintf(call, id))
+			require.ErrorContains(t, err, "permission denied", call)
+		}
+	}
+	// The lock that was the doorbell once, and the lock on the sequence of ids, which the server takes before it looks at the right.
+	_, err = holder.Exec(t.Context(), "select pg_advisory_lock(31372865142353004)")
+	require.NoError(t, err)
+	var id uint32
+	require.NoError(t, db.Pool.QueryRow(t.Context(), "select 'outbox.events_id_seq'::regclass::oid").Scan(&id))
+	_, err = holder.Exec(t.Context(), fmt.Sprintf("begin; do 'begin perform nextval(%d::oid::regclass); exception when others then null; end'", id))
+	require.NoError(t, err)
+	require.Equal(t, 1, rowCount(t, db.Pool, fmt.Sprintf("pg_locks where relation = %d and mode = 'RowExclusiveLock'", id)))
+
+	conn := listener(t, db)
+	r := startRelay(t, db.URL, broker, hardlyPolls)
+	for i := range 30 {
+		requireAsleep(t, db)
+		publishOne(t, db, "game.waking")
+		broker.soon(t, i+1)
+	}
+	require.Positive(t, notifications(t, conn))
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(r.Status().Warnings, func(w string) bool {
+			return strings.Contains(w, strconv.Itoa(int(holder.PgConn().PID()))) && strings.Contains(w, anybody.name) && strings.Contains(w, "holder")
+		})
+	}, 30*time.Second, 10*time.Millisecond, "status does not name it")
+	require.True(t, r.Status().Ready)
+	_, err = holder.Exec(t.Context(), "rollback")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(r.Status().Warnings) == 0 }, 90*time.Second, 10*time.Millisecond)
 }
 
 // TestADoorbellThatDoesNotRing costs one event its time, and then the relay polls.
@@ -306,7 +377,7 @@ func TestTheDoorbellAsksNothingOfWriters(t *testing.T) {
 			_, err := db.Pool.Exec(t.Context(), "select outbox.grant_writer($1::text::regrole)", writer.quoted())
 			require.NoError(t, err)
 			conn := listener(t, db)
-			_, err = conn.Exec(t.Context(), "select pg_advisory_lock($1)", int64(doorbellKey)) // as a relay that sleeps
+			_, err = conn.Exec(t.Context(), "select setval('outbox.waker', $1)", conn.PgConn().PID()) // as a relay that sleeps
 			require.NoError(t, err)
 
 			pool := connect(t, writer.url)

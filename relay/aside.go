@@ -228,7 +228,7 @@ var errReleased = fmt.Errorf("%w: events that were set aside may be taken now", 
 // standsAside reports whether an event that was refused waits without a lane: for an operator, or
 // because too many wait in lanes. One that may be stored nevertheless does not.
 func (d *dispatcher) standsAside(cause error, failed failures) bool {
-	return errors.Is(cause, ErrMisconfigured) || d.lanes.full() && failed.doubt == 0
+	return failed.doubt == 0 && (errors.Is(cause, ErrMisconfigured) || d.lanes.full())
 }
 
 // setAside sets an event aside, and what waits behind it in a lane.
@@ -325,6 +325,9 @@ func (d *dispatcher) accountSamples(events []Event, outcomes []Outcome, failure 
 			failed := failures{first: now, last: now}
 			d.giveUp(event, newDeadLetter(identityOf(event), nil, permanent.Reason, permanent.Err, failed), &news)
 		case outcome.Err != nil:
+			if errors.As(outcome.Err, new(*AmbiguousError)) && d.aside.doubt == 0 {
+				d.aside.doubt = d.began
+			}
 			d.aside.refused(event.ID, outcome.Err)
 			d.track.eventFailed(event, 0, outcome.Err)
 			continue

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	_ "embed" // the statements are files
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,22 +12,24 @@ import (
 var (
 	//go:embed sql/bell_check.sql
 	bellCheckSQL string
-	//go:embed sql/bell_evict.sql
-	bellEvictSQL string
+	//go:embed sql/bell_sleep.sql
+	bellSleepSQL string
+	//go:embed sql/bell_wake.sql
+	bellWakeSQL string
+	//go:embed sql/bell_early.sql
+	bellEarlySQL string
 )
 
 const (
-	// bellKey is the lock that tells writers whether the relay sleeps, and bellChannel is where they wake it: see
-	// migrations/sql/00010_doorbell.sql.
-	bellKey     int64 = 0x6f757462656c6c
-	bellChannel       = "outbox_events"
+	// bellChannel is where writers wake the relay, see migrations/sql/00014_hardening.sql.
+	bellChannel = "outbox_events"
 
 	// bellPatience is for how long the relay sleeps at most: a net under the doorbell, and a proof that the session lives.
 	bellPatience = pingInterval
 	// bellRecheck is after how long a doorbell that did not work is looked at again.
 	bellRecheck = time.Minute
-	// bellHung is for how long the lock may be another session's alone before that one is taken to hang.
-	bellHung = 10 * time.Second
+	// earlyLimit is after how long an operator is told of a transaction that keeps the relay from sleeping.
+	earlyLimit = 10 * time.Second
 	// bellRest is for how long the reader does not sleep after it was woken too often.
 	bellRest = 5 * time.Second
 	// handPatience is for how long the reader waits for the publish loop and still wants to be woken.
@@ -37,32 +38,46 @@ const (
 	landingPause = 50 * time.Millisecond
 )
 
-// bell is the doorbell as the reader has it. The reader sleeps by holding a lock for itself that writers share otherwise; a writer that
-// does not get its share notifies at its commit. It is tried for and never waited for, on both sides, and it is given back as soon as events
-// come faster than it is worth a notification each. Where it cannot work the reader polls. See "Waking up" in doc.go.
+// bell is the doorbell as the reader has it. The reader that sleeps has put its process into the sequence outbox.waker, which each writer
+// reads: one that finds it there notifies at its commit. Nobody waits for anybody. The reader takes it back as soon as events come faster
+// than it is worth a notification each. Where it cannot work the reader polls. See "Waking up" in doc.go.
 type bell struct {
-	conn  *pgx.Conn // the reader's own session, which holds the lock
-	db    *database // works under the lease
+	conn  *pgx.Conn // the reader's own session
+	term  int64     // of the lease
 	cfg   Config
 	track *tracker
 
 	works    bool          // writers can wake this session
 	checked  time.Time     // when it was last found out
-	held     bool          // the lock is this session's: every commit of an event from then on notifies
-	refused  time.Time     // since when the lock could not be had; zero if it could
+	held     bool          // whoever writes an event from now on notifies at the commit
+	early    []earlyWriter // those that may have written one before, and have not ended
+	since    time.Time     // since when the reader is held
 	silent   bool          // the last sleep ended by itself
 	rings    pace          // notifications
 	slept    time.Duration // since the last one
 	restless time.Time     // until when the reader does not try to sleep
 }
 
-func (r *Relay) newBell(conn *pgx.Conn) *bell {
-	return &bell{conn: conn, db: r.db, cfg: r.cfg, track: r.track}
+// earlyWriter is a transaction that does not notify.
+type earlyWriter struct {
+	VXID        string // as pg_locks names it
+	Process     int32  // 0 for a prepared transaction
+	Role        string
+	Application string
+}
+
+// String names the session for an operator.
+func (w earlyWriter) String() string {
+	return fmt.Sprintf("process %d of role %q, application %q", w.Process, w.Role, w.Application)
+}
+
+func (r *Relay) newBell(conn *pgx.Conn, term int64) *bell {
+	return &bell{conn: conn, term: term, cfg: r.cfg, track: r.track}
 }
 
 // again reports whether to look again at once after a look that found last: after one that was cut short, after a find
 // unless what comes next rings, and after the one look that found nothing and after which the reader may sleep, for what
-// was committed before it had the lock.
+// was committed before writers notified.
 func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error) {
 	switch {
 	case read.gaps.cut():
@@ -78,10 +93,12 @@ func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error
 	return !b.held || read.behind, nil
 }
 
-// ask tries for the lock after a look that found nothing, and reports whether the reader has it now and had it not before.
-func (b *bell) ask(ctx context.Context) (got bool, err error) {
+// ask lets writers notify after a look that found nothing, and reports whether another look is due: since then, or since the last of those
+// that do not notify has ended. Each of these holds the lock on the sequence of ids from before it has read outbox.waker until after its
+// commit is visible. So who is not listed after the waker was set has committed, or reads it and notifies.
+func (b *bell) ask(ctx context.Context) (again bool, err error) {
 	now := time.Now()
-	if b.held || now.Before(b.restless) {
+	if b.held && len(b.early) == 0 || now.Before(b.restless) {
 		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
@@ -89,19 +106,38 @@ func (b *bell) ask(ctx context.Context) (got bool, err error) {
 	if works, err := b.check(ctx, now); err != nil || !works {
 		return false, err
 	}
-	if err := b.conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", bellKey).Scan(&b.held); err != nil {
-		return false, fmt.Errorf("ask for the doorbell: %w", err)
+	var listed []string // all of them
+	if !b.held {
+		b.held, err = queryOne[bool](ctx, Pin(b.conn), bellSleepSQL, int64(b.conn.PgConn().PID()), b.term)
+		if err != nil || !b.held {
+			return false, wrapBell("fall asleep", err)
+		}
+		b.since, b.rings = now, pace{}
+	} else {
+		for _, w := range b.early {
+			listed = append(listed, w.VXID)
+		}
 	}
-	switch {
-	case b.held:
-		b.refused, b.rings = time.Time{}, pace{}
-	case b.refused.IsZero():
-		b.refused = now
-	case now.Sub(b.refused) > bellHung:
-		b.refused = now
-		return false, b.evict(ctx)
+	rows, err := Pin(b.conn).Query(ctx, bellEarlySQL, listed)
+	if err == nil {
+		b.early, err = pgx.CollectRows(rows, pgx.RowToStructByPos[earlyWriter])
 	}
-	return b.held, nil
+	if err != nil {
+		return false, wrapBell("list the open transactions", err)
+	}
+	if len(b.early) > 0 && now.Sub(b.since) > earlyLimit {
+		b.track.keptAwake(b.early[0].String())
+	} else {
+		b.track.keptAwake("")
+	}
+	return listed == nil || len(b.early) == 0, nil
+}
+
+func wrapBell(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // check reports whether writers can wake this session, and lets them if they can.
@@ -126,19 +162,8 @@ func (b *bell) check(ctx context.Context, now time.Time) (bool, error) {
 	return true, nil
 }
 
-// evict ends a former leader that hangs and holds the lock. A relay that has lost the lease ends nobody: the statement is refused, and
-// its session is over. Any other error leaves things as they are, and the reader polls.
-func (b *bell) evict(ctx context.Context) error {
-	ended, err := queryOne[int64](ctx, b.db, bellEvictSQL, bellKey, int64(b.conn.PgConn().PID()))
-	if errors.Is(err, errAgain) {
-		return err
-	}
-	b.track.evicted(ended)
-	return nil
-}
-
-// heard forgets the notifications that have come, before a look: it sees what they speak of. If they come too fast it gives the lock back
-// for a while.
+// heard forgets the notifications that have come, before a look: it sees what they speak of. If they come too fast it does without for
+// a while.
 func (b *bell) heard(ctx context.Context) error {
 	if !b.works {
 		return nil
@@ -171,22 +196,22 @@ func (b *bell) doubt(ctx context.Context) error {
 	return b.giveBack(ctx)
 }
 
-// giveBack lets writers be quiet again, if the lock is held.
+// giveBack lets writers be quiet again.
 func (b *bell) giveBack(ctx context.Context) error {
 	if !b.held {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	b.held = false
-	if _, err := b.conn.Exec(ctx, "select pg_advisory_unlock($1)", bellKey); err != nil {
+	b.held, b.early = false, nil
+	if _, err := Pin(b.conn).Exec(ctx, bellWakeSQL, int64(b.conn.PgConn().PID())); err != nil {
 		return fmt.Errorf("give the doorbell back: %w", err)
 	}
 	return nil
 }
 
 // wait returns when it is time for the next look: when an event was committed, or after a while. That is quiet unless the reader sleeps, and
-// also while gaps are open: those of transactions that roll back close without a notification.
+// also while gaps are open, or transactions that do not notify.
 func (b *bell) wait(ctx context.Context, read *reader, quiet time.Duration) error {
 	b.silent = false
 	switch {
@@ -195,7 +220,7 @@ func (b *bell) wait(ctx context.Context, read *reader, quiet time.Duration) erro
 			return context.Cause(ctx)
 		}
 		return nil
-	case read.gaps.any():
+	case read.gaps.any(), len(b.early) > 0:
 		_, err := b.listen(ctx, quiet)
 		return err
 	}

@@ -2,7 +2,11 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -102,4 +106,45 @@ func (b *burier) bury(ctx context.Context) error {
 		b.next = b.next.Add((buryShare - 1) * time.Since(began))
 	}
 	return nil
+}
+
+// maxUnreachable is how many events with ids that cannot be are moved at once; the next sweep moves the next.
+const maxUnreachable = 100
+
+// buryUnreachable moves events to outbox.dead_letters whose ids no reader gets to, see sql/bury_unreachable.sql. It is called before the
+// session reads which keys are held, and later on returns an error only if the session has to begin anew.
+func (r *Relay) buryUnreachable(ctx context.Context) error {
+	const doing = "move events with impossible ids to outbox.dead_letters"
+	dead, err := moveUnreachable(ctx, r.db, r.cfg.AfterDeadLetter == HoldKey)
+	switch {
+	case errors.Is(err, errAgain), ctx.Err() != nil:
+		return err
+	case err != nil:
+		r.track.databaseFailed(doing, err)
+		return nil
+	}
+	r.track.databaseWorks(doing)
+	if len(dead) == 0 {
+		return nil
+	}
+	r.track.buried(dead)
+	if r.cfg.AfterDeadLetter == HoldKey && r.held.Load() != nil {
+		return fmt.Errorf("%w: keys are held since", errAgain)
+	}
+	return nil
+}
+
+func moveUnreachable(ctx context.Context, db Queryer, hold bool) ([]deadLetter, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	cause := errors.New("the id is above the highest that the sequence draws")
+	rows, err := db.Query(ctx, buryUnreachableSQL, maxUnreachable, string(ReasonUnreadable), cause.Error(), hold)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (deadLetter, error) {
+		var event identity
+		err := row.Scan(&event.id, (*[16]byte)(&event.eventID))
+		return newDeadLetter(event, nil, ReasonUnreadable, cause, failures{}), err
+	})
 }

@@ -129,7 +129,7 @@ func (d *dispatcher) buryBroken(b batch) []Event {
 	pending := slices.DeleteFunc(b.events, func(event Event) bool {
 		cause, broken := b.broken[event.ID]
 		if broken {
-			dead = append(dead, newDeadLetter(identityOf(&event), b.flight, ReasonBadHeader, cause, failures{first: now, last: now}))
+			dead = append(dead, newDeadLetter(identityOf(&event), b.flight, cause.Reason, cause.Err, failures{first: now, last: now}))
 		}
 		return broken
 	})

@@ -128,18 +128,20 @@
 // # Waking up
 //
 // A relay that sleeps is woken by the commit of an event, and one that is awake costs writers no notification, which would make the commits
-// of the whole server wait for each other. Between them stands an advisory lock that nobody ever waits for:
+// of the whole server wait for each other. Between them stands the sequence outbox.waker, which changes at once and not at a commit, and
+// which writers may only read. Its value is the server's process in which the reader sleeps, or 1:
 //
 //	writer (trigger ring on outbox.events)         reader (see the type bell)
 //	---------------------------------------------  -------------------------------------------------------------
-//	tries for a share of the lock                  finds nothing: tries for the whole of the lock
-//	gets it: the reader is awake; it keeps the     gets it: no writer is in flight who saw it awake. It looks once
-//	  share to the end of its transaction            more, and waits for notifications while it finds nothing
-//	does not get it: its commit notifies           does not get it: looks again after a pause
+//	draws an id: it holds the lock on that         finds nothing: sets the waker to its own process
+//	  sequence until its commit is visible         lists who holds the lock: only those may have read 1. It looks
+//	reads the waker                                  by itself until they have ended, and once more after that
+//	1: the reader is awake                         then waits for notifications alone while it finds nothing
+//	else: its commit notifies
 //
-// Woken, the reader publishes and sleeps on: it keeps the lock, so what is committed next notifies too. It gives the lock back when
-// it is woken so often that it hardly sleeps, and when it could do nothing if it were woken, because the publish loop is busy. The lock goes
-// with its session. A former leader that hangs and keeps it is ended after ten seconds, under the lease.
+// Woken, the reader publishes and sleeps on: the waker stays set, so what is committed next notifies too. It is set back when the reader
+// is woken so often that it hardly sleeps, and when it could do nothing if it were woken, because the publish loop is busy. A process that
+// has ended is noticed by the next commit, which sets the waker back. A former leader cannot set it, and sets back only its own.
 //
 // It is a way to be early, and never the only one: a reader that sleeps looks every five seconds. If it finds an event then that nobody
 // announced (somebody has disabled the trigger, or the server's queue of notifications is half full, when none is added), it polls for a

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"container/heap"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,8 +108,11 @@ func (l *lanes) of(event *Event) *lane { return l.byName[laneName(event)] }
 func (l *lanes) fail(each *lane, failed failures, cause error) {
 	each.failed = failed
 	wait := each.backoff.NextBackOff()
-	if asked := retryAfter(cause); asked > 0 {
+	switch asked := retryAfter(cause); {
+	case asked > 0:
 		wait = asked
+	case errors.Is(cause, ErrMisconfigured):
+		wait = min(wait, misconfiguredPause) // so that it goes out soon after an operator's change
 	}
 	l.postpone(each, failed.last.Add(wait))
 }

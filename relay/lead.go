@@ -192,6 +192,10 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 	if r.byHand, err = readByHand(ctx, reading); err != nil {
 		return fmt.Errorf("read the epoch: %w", err)
 	}
+	r.held.Store(nil)
+	if err := r.buryUnreachable(ctx); err != nil {
+		return err
+	}
 	keys, err := readHeldKeys(ctx, reading)
 	if err != nil {
 		return fmt.Errorf("read the held keys: %w", err)
@@ -240,7 +244,7 @@ func (r *Relay) session(ctx context.Context, until deadlines, term int64) error 
 			return err
 		}
 		start(func() error { return r.watchLoop(running, at, state) })
-		return r.pipeline(running, until, reading, r.newBell(conn.Conn()), at, state)
+		return r.pipeline(running, until, reading, r.newBell(conn.Conn(), term), at, state)
 	})
 	err = group.Wait()
 	r.distrusts = r.distrusts || renumbered.Load() // the next session may find a sequence that has passed the receipts again
@@ -455,6 +459,9 @@ func (r *Relay) sweep(ctx context.Context, read *reader, after int64) (next int6
 	if after == fromStart {
 		if err := read.requireProven(ctx); err != nil {
 			return after, fmt.Errorf("doubt the receipts: %w", err)
+		}
+		if err := r.buryUnreachable(ctx); err != nil {
+			return after, err
 		}
 	}
 	found, next, err := read.sweepStep(ctx, after)

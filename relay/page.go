@@ -8,16 +8,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // limits bound what one read returns.
 type limits struct{ events, bytes int }
 
-// page is what one read returned. Events whose headers cannot be decoded are in broken as well: they were not written through
+// page is what one read returned. Events of which a part cannot be read are in broken as well: they were not written through
 // outbox's checks, and must not stop the others.
 type page struct {
 	events  []Event
-	broken  map[int64]error
+	broken  map[int64]*PermanentError
 	bytes   int  // of the events in memory, see sizeOf
 	largest int  // event, in bytes
 	omitted bool // the page ends before an event that was too large for it
@@ -108,15 +110,15 @@ func readPage(ctx context.Context, db Queryer, read mark, room, most int, sql st
 // add decodes a row.
 func (p *page) add(r *row) {
 	event := r.event
-	event.CreatedAt = event.CreatedAt.UTC()
+	event.CreatedAt = r.createdAt.Time.UTC()
 	event.Headers = nil
 	if len(r.headers) > 0 {
 		if err := json.Unmarshal(r.headers, &event.Headers); err != nil {
-			if p.broken == nil {
-				p.broken = make(map[int64]error)
-			}
-			p.broken[event.ID] = fmt.Errorf("headers are not an object of strings: %w", err)
+			p.fail(event.ID, ReasonBadHeader, fmt.Errorf("headers are not an object of strings: %w", err))
 		}
+	}
+	if r.createdAt.InfinityModifier != pgtype.Finite {
+		p.fail(event.ID, ReasonUnreadable, fmt.Errorf("created_at is %s, which is no time", r.createdAt.InfinityModifier))
 	}
 	p.events = append(p.events, event)
 	size := sizeOf(&event)
@@ -125,13 +127,22 @@ func (p *page) add(r *row) {
 	p.async = p.async || r.async
 }
 
+// fail notes why an event cannot be published.
+func (p *page) fail(id int64, reason Reason, cause error) {
+	if p.broken == nil {
+		p.broken = make(map[int64]*PermanentError)
+	}
+	p.broken[id] = &PermanentError{Reason: reason, Err: cause}
+}
+
 // row is what pgx scans a row into, again and again. The texts and payloads of many events share an allocation, which takes a fifth of
 // the time that one for each would.
 type row struct {
-	event   Event
-	headers rawHeaders
-	async   bool
-	columns []any // id, event_id, subject, key, headers, payload, created_at, async_commit
+	event     Event
+	headers   rawHeaders
+	createdAt pgtype.Timestamptz
+	async     bool
+	columns   []any // id, event_id, subject, key, headers, payload, created_at, async_commit
 }
 
 func newRow() *row {
@@ -139,7 +150,7 @@ func newRow() *row {
 	texts, payloads := &textSlab{}, &byteSlab{}
 	r.columns = []any{
 		&r.event.ID, (*[16]byte)(&r.event.EventID), &slabText{texts, &r.event.Subject}, &slabText{texts, &r.event.Key},
-		&r.headers, &slabBytes{payloads, &r.event.Payload}, &r.event.CreatedAt, &r.async,
+		&r.headers, &slabBytes{payloads, &r.event.Payload}, &r.createdAt, &r.async,
 	}
 	return r
 }

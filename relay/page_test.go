@@ -52,6 +52,7 @@ func TestAPageKeepsEventsWithBrokenHeaders(t *testing.T) {
 	require.Equal(t, map[string]string{"b": "2"}, p.events[4].Headers, "no header of another event")
 	require.Len(t, p.broken, 2)
 	require.ErrorContains(t, p.broken[2], "not an object of strings")
+	require.Equal(t, ReasonBadHeader, p.broken[2].Reason)
 	require.Contains(t, p.broken, int64(3))
 }
 

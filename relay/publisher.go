@@ -103,13 +103,14 @@ const (
 	ReasonTooLarge   Reason = "too_large"   // more bytes than the broker takes, payload and headers together
 	ReasonBadSubject Reason = "bad_subject" // a subject that the broker does not take
 	ReasonBadHeader  Reason = "bad_header"  // headers that the broker does not take
+	ReasonUnreadable Reason = "unreadable"  // the relay's own: a row with an id or a time that it cannot represent
 	ReasonRefused    Reason = "refused"     // refused for good for another cause, which the error tells
 	ReasonAttempts   Reason = "attempts"    // the relay's own: relay.max_attempts were spent
 )
 
 // Reasons returns every reason that a dead letter can have.
 func Reasons() []Reason {
-	return []Reason{ReasonTooLarge, ReasonBadSubject, ReasonBadHeader, ReasonRefused, ReasonAttempts}
+	return []Reason{ReasonTooLarge, ReasonBadSubject, ReasonBadHeader, ReasonUnreadable, ReasonRefused, ReasonAttempts}
 }
 
 // PermanentError is the refusal of one event that no retry can change. The relay moves the event to

@@ -29,6 +29,8 @@ var (
 	sweepSQL string
 	//go:embed sql/bury.sql
 	burySQL string
+	//go:embed sql/bury_unreachable.sql
+	buryUnreachableSQL string
 	//go:embed sql/backlog.sql
 	backlogSQL string
 )

@@ -26,6 +26,7 @@ type tracker struct {
 	answered time.Time // when the broker last answered, in whatever way
 	kept     []string  // which events only a broker has that is not configured
 	stalled  string    // which loop stands still; empty if none does
+	awake    string    // which session keeps the relay from sleeping
 	polling  string    // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
@@ -99,7 +100,7 @@ func (t *tracker) standsBy() {
 	t.metrics.openGaps.Set(0)
 	t.mu.Lock()
 	clear(t.database)
-	t.kept = nil
+	t.kept, t.awake = nil, ""
 	t.broker = brokerTrouble{}
 	if t.status.Broker.State != BrokerUnknown {
 		t.status.Broker = BrokerStatus{Name: t.status.Broker.Name, State: BrokerUnknown, Since: time.Now()}
@@ -536,11 +537,14 @@ func (t *tracker) wakes() {
 	t.polling = ""
 }
 
-// evicted notes that former leaders were ended that held the doorbell.
-func (t *tracker) evicted(sessions int64) {
-	if sessions > 0 {
-		t.lines.warn("ended a database session of a relay that led before: it hangs, and held the doorbell", zap.Int64("sessions", sessions))
+// keptAwake notes which session keeps the relay from sleeping by a transaction that is open for long; empty if none does.
+func (t *tracker) keptAwake(by string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if by != "" && by != t.awake {
+		t.lines.warn("open transaction keeps the relay polling", zap.String("session", by), zap.Duration("limit", earlyLimit))
 	}
+	t.awake = by
 }
 
 // isNewLoss reports whether a loss was not noted yet.
@@ -570,6 +574,10 @@ func (t *tracker) snapshot() Status {
 	s.Warnings = slices.Concat(s.Warnings, t.kept)
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
+	}
+	if t.awake != "" {
+		s.Warnings = append(slices.Clone(s.Warnings), "a transaction that is open for long keeps the relay polling: "+t.awake+
+			"; if it is not needed, end it with pg_terminate_backend")
 	}
 	if s.Blocked != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), s.Blocked.String())

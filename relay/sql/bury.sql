@@ -18,6 +18,7 @@ with doomed as (
 )
 insert into outbox.dead_letters
     (id, event_id, subject, key, headers, payload, created_at, reason, error, attempts, first_failed_at, last_failed_at)
-select id, event_id, subject, key, headers, payload, created_at, reason, error, attempts, first_failed_at, last_failed_at
+select id, event_id, subject, key, headers, payload,
+       case when isfinite(created_at) then created_at else clock_timestamp() end, reason, error, attempts, first_failed_at, last_failed_at
 from removed
 on conflict (id, event_id) do nothing

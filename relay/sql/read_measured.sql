@@ -12,7 +12,7 @@ from (
         select id, event_id, subject, key, headers, payload, created_at, async_commit,
                octet_length(payload) + coalesce(6 * octet_length(headers::text), 0) as size
         from outbox.events
-        where id > $2 and :unchanged
+        where id > $2 and id <= 4611686018427387903 and :unchanged
         order by id
         limit $4
     ) as page

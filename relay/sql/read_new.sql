@@ -3,6 +3,6 @@
 select id, event_id, subject, coalesce(key, ''), headers, case when octet_length(payload) <= $5 then payload end, created_at,
        coalesce(async_commit, false)
 from outbox.events
-where id > $2 and :unchanged
+where id > $2 and id <= 4611686018427387903 and :unchanged
 order by id
 limit $4

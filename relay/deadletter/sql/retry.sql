@@ -9,7 +9,9 @@ with chosen as (
     -- To its old place in the order, unless another event has the id: one failover may have handed it out twice.
     insert into outbox.events (id, event_id, subject, key, headers, payload, created_at)
     overriding system value
-    select id, event_id, subject, key, headers, payload, created_at from chosen order by id
+    select id, event_id, subject, key, headers, payload, created_at from chosen
+    where id <= 4611686018427387903 -- the highest that a row may have
+    order by id
     on conflict (id) do nothing
     returning id, event_id
 ), homeless as (
