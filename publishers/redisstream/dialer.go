@@ -56,7 +56,7 @@ func (c *conn) Read(b []byte) (int, error) {
 			return 0, &answerError{bad}
 		}
 	}
-	if errors.Is(err, io.EOF) && !c.answered && !c.dialer.tls.used() {
+	if (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && !c.answered && !c.dialer.tls.used() {
 		err = fmt.Errorf("%w: %w", errHungUp, err)
 	}
 	return n, err

@@ -102,7 +102,7 @@ func TestTLS(t *testing.T) {
 	ca := newAuthority(t)
 	s := startTLS(t, ca, "127.0.0.1", "no")
 	cfg := configFor(t, s.URL)
-	requireRefused(t, cfg, "unavailable", "redis.host")
+	requireRefused(t, cfg, "unavailable", "redis.host", "redis.tls.enabled")
 	cfg.TLS.Enabled = true
 	requireRefused(t, cfg, "misconfigured", "certificate", "redis.tls")
 	cfg.TLS.CAFile = newAuthority(t).file
