@@ -93,6 +93,8 @@ ifndef OUTBOX_RELAY_IMAGE
 	@mkdir -p bin/image
 	@$(find_certificates)
 	GOOS=linux GOARCH=$$(docker version --format '{{.Server.Arch}}') $(GO_BUILD) -o bin/image/outbox-relay ./cmd/outbox-relay
+	@deploy/licences.sh bin/image/outbox-relay > bin/image/THIRD_PARTY_LICENCES
+	@cp LICENSE bin/image/LICENSE
 	@log=$$(docker build --tag '$(RELAY_IMAGE)' . 2>&1) || { echo "$$log" >&2; exit 1; }
 	@echo 'built $(RELAY_IMAGE)'
 endif
