@@ -20,6 +20,9 @@ GO_TEST := go test -timeout 60m
 POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted|Doorbell|NobodyNotifies|ABurst
 # The tests that have a small size for every run and a full one.
 SIZED_TESTS := Size|ComeAndGo|RollingDeploy|StopHandsTheLease|KilledLeader|PausedLeader|ManyCopies
+# How long `make fuzz` tries each target, and which.
+FUZZTIME ?= 1m
+FUZZ ?= .
 
 .PHONY: help
 help: ## list the targets
@@ -60,6 +63,13 @@ race: need-go need-cc images ## run all tests under the race detector; ARGS as a
 .PHONY: race-unit
 race-unit: need-go need-cc ## run the tests that need no Docker under the race detector; ARGS as above
 	$(GO_TEST) -race $(ARGS) $(UNIT_PACKAGES)
+
+.PHONY: fuzz
+fuzz: need-go ## look for inputs that break what reads them, FUZZTIME=1m each; FUZZ='Terminal|Frames' for some; one needs Docker
+	@set -e; $(fuzz_targets) | while read -r folder name; do \
+		echo "== $$name in $$folder"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$folder"; \
+	done
 
 .PHONY: lint
 lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## check style, mistakes and the package graph
@@ -106,6 +116,10 @@ images: ## get or build the images of Postgres, NATS and Redis that the tests an
 .PHONY: clean
 clean: ## remove what was built and the linter; images, containers and their data stay
 	rm -rf bin .bin
+
+# Each fuzz target with its folder. What a target finds is kept below testdata/fuzz of its folder and tried by every test run.
+fuzz_targets = grep -ro --include='*_test.go' --exclude-dir=bench '^func Fuzz[A-Za-z]*' --with-filename . \
+	| sed -E 's|^(.*)/[^/]*:func |\1 |' | grep -E ' Fuzz.*($(FUZZ))' | sort
 
 # Compose v2, a plugin of Docker, or else the older docker-compose.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)

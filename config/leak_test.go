@@ -183,6 +183,8 @@ func FuzzNoSecretIsShown(f *testing.F) {
 			f.Add(uint8(i), uint8(j), uint8(i+j), "", "")
 		}
 	}
+	f.Add(uint8(4), uint8(0), uint8(6), "/", "")   // found: a password in the place of its file
+	f.Add(uint8(0), uint8(4), uint8(10), "0/", "") // found: no host, and a database
 	for _, odd := range []string{",", ":", "@", "/", "://", "=", "%", "?", "#", "&", "a:b@c,", "{", "[", "!", "*", "|", "-", "1", "\\"} {
 		f.Add(uint8(0), uint8(0), uint8(0), odd, "")
 		f.Add(uint8(1), uint8(0), uint8(3), odd, odd)
