@@ -24,7 +24,7 @@ func (c *Config) brokerKeys() []key {
 	postgres := &c.Postgres
 	keys := []key{
 		{name: "postgres.url", field: textValue(&postgres.URL), redact: RedactPostgres,
-			help: "Connection string of the database with the outbox, as a URL or as host=... user=... dbname=... Required."},
+			help: "Connection string of the database with the outbox, as a URL or as host=... user=... dbname=... Set sslmode, or it may be unencrypted. Required."},
 		{name: "postgres.max_conns", field: intValue(&postgres.MaxConns),
 			help: "Most connections that the relay opens, 4 to 1000. It uses 4 while it leads and 1 while it stands by."},
 	}

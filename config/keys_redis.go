@@ -44,7 +44,7 @@ func (c *Config) redisServerKeys() []key {
 		{name: "redis.sentinel.username", field: textValue(&r.Sentinel.Username), help: "ACL user that signs in to the Sentinels."},
 		{name: "redis.sentinel.password", field: textValue(&r.Sentinel.Password), redact: redactSecret, help: "Password of the Sentinels."},
 		{name: "redis.tls.enabled", field: boolValue(&r.TLS.Enabled),
-			help: "Whether connections are encrypted, those to Sentinels too. Another key of redis.tls says so as well."},
+			help: "Whether connections are encrypted, those to Sentinels too. Another key of redis.tls says so as well; false beside one is refused."},
 		{name: "redis.tls.ca_file", field: textValue(&r.TLS.CAFile), unsure: concealPath,
 			help: "Certificates (PEM) that may sign the server's. Empty means those of the system."},
 		{name: "redis.tls.cert_file", field: textValue(&r.TLS.CertFile), unsure: concealPath, help: "Certificate (PEM) of the client; set together with redis.tls.key_file."},
