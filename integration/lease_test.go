@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -479,4 +482,36 @@ func (c *crew) harm() (what string) {
 	}
 	victim.pauseFor(500*time.Millisecond + rand.N(8*time.Second))
 	return "paused"
+}
+
+// TestAFloodOfNotificationsCostsAStandbyLittle whoever sends it: anybody who may connect may notify.
+func TestAFloodOfNotificationsCostsAStandbyLittle(t *testing.T) {
+	t.Parallel()
+	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	anybody := newRole(t, db)
+	leader := startRelay(t, db.URL, &memory{}, nil)
+	require.Eventually(t, func() bool { return leader.Status().State == relay.StateLeading }, 20*time.Second, 5*time.Millisecond)
+	standby := startRelay(t, db.URL+"&application_name=standby", &memory{}, nil)
+	require.Eventually(t, func() bool { return standby.Status().State == relay.StateStandby }, 20*time.Second, 5*time.Millisecond)
+
+	flood, err := pgx.Connect(t.Context(), anybody.url+"&application_name=flood")
+	require.NoError(t, err)
+	defer func() { _ = flood.Close(context.WithoutCancel(t.Context())) }()
+	looks := func() (n int) { // each reads the row of the lease
+		t.Helper()
+		require.NoError(t, db.Pool.QueryRow(t.Context(), "select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) from pg_stat_user_tables where relid = 'outbox.lease'::regclass").Scan(&n))
+		return n
+	}
+	before, sent := looks(), 0
+	for began := time.Now(); time.Since(began) < 5*time.Second; sent++ {
+		_, err := flood.Exec(t.Context(), "notify outbox_lease")
+		require.NoError(t, err)
+	}
+	require.Greater(t, sent, 500)
+	require.Less(t, looks()-before, sent/4, "%d notifications", sent)
+	require.Condition(t, func() bool {
+		return slices.ContainsFunc(standby.Status().Warnings, func(w string) bool {
+			return strings.Contains(w, strconv.Itoa(int(flood.PgConn().PID()))) && strings.Contains(w, anybody.name) && strings.Contains(w, "flood")
+		})
+	}, "%v", standby.Status().Warnings)
 }

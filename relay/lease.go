@@ -21,6 +21,8 @@ var (
 	leaseTakeSQL string
 	//go:embed sql/lease_renew.sql
 	leaseRenewSQL string
+	//go:embed sql/session_of.sql
+	sessionOfSQL string
 	//go:embed sql/lease_free.sql
 	leaseFreeSQL string
 )

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,6 +28,8 @@ type tracker struct {
 	kept     []string  // which events only a broker has that is not configured
 	stalled  string    // which loop stands still; empty if none does
 	awake    string    // which session keeps the relay from sleeping
+	flood    repeated  // its error names the session that notifies too often
+	floodAt  time.Time // when it did last
 	polling  string    // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
@@ -547,6 +550,19 @@ func (t *tracker) keptAwake(by string) {
 	t.awake = by
 }
 
+// floodMemory is for how long a session that notified too often is named.
+const floodMemory = time.Minute
+
+// flooded notes which session notifies standbys so often that they do not look each time.
+func (t *tracker) flooded(by string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.flood.begin(errors.New(by), time.Now()) {
+		t.lines.warn("lease notifications flood", zap.String("session", by))
+	}
+	t.floodAt = time.Now()
+}
+
 // isNewLoss reports whether a loss was not noted yet.
 func (t *tracker) isNewLoss(cause string) bool {
 	t.mu.Lock()
@@ -574,6 +590,9 @@ func (t *tracker) snapshot() Status {
 	s.Warnings = slices.Concat(s.Warnings, t.kept)
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
+	}
+	if t.flood.err != nil && time.Since(t.floodAt) < floodMemory {
+		s.Warnings = append(slices.Clone(s.Warnings), "notifications that the lease was given back come without cause: "+t.flood.err.Error())
 	}
 	if t.awake != "" {
 		s.Warnings = append(slices.Clone(s.Warnings), "a transaction that is open for long keeps the relay polling: "+t.awake+
