@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDurationAndSize checks that a time or a size is written as it is read, and that a hint can be used.
+// FuzzDurationAndSize checks that a time or a size is written as it is read, and that a hint can be
+// used.
 func FuzzDurationAndSize(f *testing.F) {
 	for _, text := range []string{"5s", "1m30s", "3d", "2 weeks", "-1s", "1.5h", "9999999h", "4MiB", "10GB", "64k", "0", "99999999999GiB", "-1KiB", "1d12h", ""} {
 		f.Add(text)
@@ -32,8 +33,8 @@ func FuzzDurationAndSize(f *testing.F) {
 	})
 }
 
-// FuzzConnectionString checks that a connection string or a list of servers which is refused or shown makes nothing panic, and
-// that what is changed is hidden and nothing else.
+// FuzzConnectionString checks that a connection string or a list of servers which is refused or
+// shown makes nothing panic, and that what is changed is hidden and nothing else.
 func FuzzConnectionString(f *testing.F) {
 	for _, s := range slots[:2] {
 		for _, form := range s.forms {

@@ -18,8 +18,8 @@ import (
 // planted is the part of a password that nothing may show.
 const planted = "Zq7XkW9v"
 
-// slot is a setting that holds a password, and how people write it, rightly and wrongly; {} is the password as it
-// is, {e} the password encoded for a URL.
+// slot is a setting that holds a password, and how people write it, rightly and wrongly; {} is the
+// password as it is, {e} the password encoded for a URL.
 type slot struct {
 	key   string
 	forms []string
@@ -163,8 +163,8 @@ func TestNoFormOfASettingShowsItsSecret(t *testing.T) {
 	}
 }
 
-// ambiguous tells whether a form with a password may be a good value that means something else: the host is missing, and the
-// password holds what separates it from the user or from the database.
+// ambiguous tells whether a form with a password may be a good value that means something else: the
+// host is missing, and the password holds what separates it from the user or from the database.
 func ambiguous(form, password string) bool {
 	return !strings.Contains(form, "@") && strings.Contains(form, "://") && strings.ContainsAny(password, "@/?")
 }
@@ -192,7 +192,8 @@ func FuzzNoSecretIsShown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i, j, k uint8, before, after string) {
 		s := slots[int(i)%len(slots)]
 		form, place := s.forms[int(j)%len(s.forms)], names[int(k)%len(names)]
-		// Blanks and quotes in a text without quotes begin another value, which no reader can know to be meant otherwise.
+		// Blanks and quotes in a text without quotes begin another value, which no reader can know
+		// to be meant otherwise.
 		if len(before)+len(after) > 20 || !utf8.ValidString(before+after) || strings.ContainsAny(before+after, " \t\r\n\v\f\u0085\u00a0\u2028\u2029\"'\x00") {
 			return
 		}

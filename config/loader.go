@@ -120,8 +120,9 @@ func shownValue(k key, refused *relay.FieldError) string {
 	return k.show(k.field.text())
 }
 
-// refuseIdleTLS adds a problem where redis.tls.enabled is set to false beside a setting that means encryption. Only an
-// explicit false is refused: without it the other settings switch encryption on.
+// refuseIdleTLS adds a problem where redis.tls.enabled is set to false beside a setting that means
+// encryption. Only an explicit false is refused: without it the other settings switch encryption
+// on.
 func (l *loader) refuseIdleTLS() {
 	name := l.prefix + "redis.tls.enabled"
 	t := l.config.Redis.TLS
@@ -132,8 +133,9 @@ func (l *loader) refuseIdleTLS() {
 		{"ca_file", t.CAFile}, {"cert_file", t.CertFile}, {"key_file", t.KeyFile}, {"server_name", t.ServerName},
 	} {
 		if other.text != "" {
-			l.problems = append(l.problems, Problem{Where: l.origin(name), Key: name, Text: "is false and redis.tls." + other.name +
-				" is set, which means encryption; allowed: true, or no other setting of redis.tls"})
+			text := "is false and redis.tls." + other.name + " is set, which means encryption; " +
+				"allowed: true, or no other setting of redis.tls"
+			l.problems = append(l.problems, Problem{Where: l.origin(name), Key: name, Text: text})
 			return
 		}
 	}

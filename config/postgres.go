@@ -58,9 +58,10 @@ func (p Postgres) parse() (cause string, ok bool) {
 	return "", false
 }
 
-// MayBePlain returns a host to which connections may be unencrypted although nobody has said so: sslmode is not set, and the
-// host is neither this machine nor a folder with a socket. It is empty where that is not so. Without sslmode the driver does
-// what libpq does: it uses TLS if the server offers it, does not look at the certificate, and else goes on without.
+// MayBePlain returns a host to which connections may be unencrypted although nobody has said so:
+// sslmode is not set, and the host is neither this machine nor a folder with a socket. It is empty
+// where that is not so. Without sslmode the driver does what libpq does: it uses TLS if the server
+// offers it, does not look at the certificate, and else goes on without.
 func (p Postgres) MayBePlain() (host string) {
 	pool, err := pgxpool.ParseConfig(p.URL)
 	if err != nil || saysSSLMode.MatchString(p.URL) {
@@ -85,7 +86,8 @@ var saysSSLMode = regexp.MustCompile(`(?i)\bsslmode\s*=`)
 // isHere tells whether a host of a connection string is this machine.
 func isHere(host string) bool {
 	address, err := netip.ParseAddr(host)
-	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || strings.EqualFold(host, "localhost") || err == nil && address.IsLoopback()
+	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || strings.EqualFold(host, "localhost") ||
+		err == nil && address.IsLoopback()
 }
 
 // quotedText matches what the driver quotes of a URL.
@@ -97,7 +99,8 @@ func misread(host, user, database string) (cause string, ok bool) {
 		{"host", host, "=@"}, {"user", user, "="}, {"database", database, "=@"},
 	} {
 		if strings.ContainsAny(part.text, part.never) {
-			return " (the " + part.name + " has = or @ in it: is a value missing, or a quote, or is a password not encoded?)", false
+			return " (the " + part.name + " has = or @ in it: is a value missing, or a quote, " +
+				"or is a password not encoded?)", false
 		}
 	}
 	return "", true

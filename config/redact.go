@@ -19,11 +19,12 @@ var (
 
 	// postgresRest is what follows the user in a URL: hosts, also none, or a socket's folder; the
 	// database; parameters.
-	postgresRest = regexp.MustCompile(`^(?:` + onePlace + `(?:,` + onePlace + `)*|%2[Ff][A-Za-z0-9_.%-]*|:[0-9]{1,5})?(?:/[^/?:@#]*)?(?:\?.*)?$`)
-	natsScheme   = regexp.MustCompile(`^(?i:nats|tls|ws|wss)$`)
-	natsRest     = regexp.MustCompile(`^` + onePlace + `(?:/[A-Za-z0-9_.~/-]*)?(?:\?.*)?$`)
-	addressList  = regexp.MustCompile(`^` + onePlace + `(?:,` + onePlace + `)*$`)
-	plainURL     = regexp.MustCompile(`^[a-z]{1,12}://` + onePlace + `/?$`)
+	postgresRest = regexp.MustCompile(`^(?:` + onePlace + `(?:,` + onePlace + `)*|%2[Ff][A-Za-z0-9_.%-]*|:[0-9]{1,5})?` +
+		`(?:/[^/?:@#]*)?(?:\?.*)?$`)
+	natsScheme  = regexp.MustCompile(`^(?i:nats|tls|ws|wss)$`)
+	natsRest    = regexp.MustCompile(`^` + onePlace + `(?:/[A-Za-z0-9_.~/-]*)?(?:\?.*)?$`)
+	addressList = regexp.MustCompile(`^` + onePlace + `(?:,` + onePlace + `)*$`)
+	plainURL    = regexp.MustCompile(`^[a-z]{1,12}://` + onePlace + `/?$`)
 )
 
 // RedactPostgres returns a Postgres connection string with every password in it replaced by [Hidden]. Both forms that libpq
@@ -109,7 +110,8 @@ func hidePasswordOrToken(userinfo string) string {
 	return hidePassword(userinfo)
 }
 
-// redactQuery hides the parameters of a URL that are not known to hold no secret, also where a name is percent-encoded.
+// redactQuery hides the parameters of a URL that are not known to hold no secret, also where a name
+// is percent-encoded.
 func redactQuery(rest string) string {
 	path, query, found := strings.Cut(rest, "?")
 	if !found {
@@ -134,8 +136,8 @@ var (
 	keywordValueForm = regexp.MustCompile(`^\s*(?:` + keywordValue.String() + `\s*)+$`)
 )
 
-// redactKeywordValues hides the passwords of the keyword/value form. A value may be taken for another one where a blank or a
-// quote is missing, so if any pair is odd, everything is hidden.
+// redactKeywordValues hides the passwords of the keyword/value form. A value may be taken for
+// another one where a blank or a quote is missing, so if any pair is odd, everything is hidden.
 func redactKeywordValues(dsn string) string {
 	if !keywordValueForm.MatchString(dsn) {
 		return Hidden
@@ -156,8 +158,8 @@ func redactKeywordValues(dsn string) string {
 	return shown
 }
 
-// knownParameters are the parameters of a connection string that hold no secret: those of libpq and of pgx, and settings of a
-// session that are often given.
+// knownParameters are the parameters of a connection string that hold no secret: those of libpq and
+// of pgx, and settings of a session that are often given.
 var knownParameters = strings.Fields(`
 	host hostaddr port dbname database user connect_timeout client_encoding options application_name fallback_application_name
 	keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout replication gssencmode krbsrvname
@@ -174,7 +176,8 @@ func known(parameter string) bool {
 	return slices.Contains(knownParameters, strings.ToLower(parameter))
 }
 
-// plainValue tells whether the value of a known parameter has nothing in it that may belong to another one.
+// plainValue tells whether the value of a known parameter has nothing in it that may belong to
+// another one.
 func plainValue(parameter, text string) bool {
 	if strings.EqualFold(parameter, "options") {
 		return !namesSecret(text)
@@ -193,8 +196,8 @@ func namesSecret(name string) bool {
 
 var secretLike = regexp.MustCompile(`-----BEGIN|\bS[UAONCX][A-Z2-7]{56}\b|(?i:pass|pwd|secret|token)\w*\s*[=:]`)
 
-// conceal returns the value of a setting that holds no secret, or [Hidden] if it looks as if it did nevertheless: a URL with
-// a user, a key instead of the file that holds it.
+// conceal returns the value of a setting that holds no secret, or [Hidden] if it looks as if it did
+// nevertheless: a URL with a user, a key instead of the file that holds it.
 func conceal(text string) string {
 	_, rest, isURL := strings.Cut(text, "://")
 	switch {
@@ -214,8 +217,8 @@ func concealAddress(text string) string {
 	return Hidden
 }
 
-// concealPath is conceal for the path of a secret's file, in which a person may have put the secret itself: what is no file
-// and lies in no folder of the machine is hidden.
+// concealPath is conceal for the path of a secret's file, in which a person may have put the secret
+// itself: what is no file and lies in no folder of the machine is hidden.
 func concealPath(path string) string {
 	if path == "" || exists(path) {
 		return path

@@ -61,8 +61,8 @@ func readSecretFile(path string) (string, error) {
 	return cutNewline(string(content)), nil
 }
 
-// openRegular opens a file that is no pipe, no device and no folder: those may keep a reader waiting, and have nothing to be
-// read again.
+// openRegular opens a file that is no pipe, no device and no folder: those may keep a reader
+// waiting, and have nothing to be read again.
 func openRegular(path string) (*os.File, error) {
 	if err := checkRegular(path); err != nil {
 		return nil, err
@@ -90,8 +90,9 @@ func kindOf(mode os.FileMode) string {
 	return "a device"
 }
 
-// checkFiles adds a problem for each setting that names a file which cannot be one: it would keep a connection waiting for ever,
-// or it is the key that was to be in the file. That a file is missing may pass.
+// checkFiles adds a problem for each setting that names a file which cannot be one: it would keep a
+// connection waiting for ever, or it is the key that was to be in the file. That a file is missing
+// may pass.
 func (l *loader) checkFiles() {
 	for _, k := range l.table.keys {
 		path := k.field.text()
@@ -107,7 +108,8 @@ func (l *loader) checkFiles() {
 			what += ", which cannot be read: " + err.Error()
 		}
 		l.faulty[k.name] = true
-		l.problems = append(l.problems, Problem{Where: l.origin(k.name), Key: k.name, Text: what + "; allowed: the path of a regular file"})
+		what += "; allowed: the path of a regular file"
+		l.problems = append(l.problems, Problem{Where: l.origin(k.name), Key: k.name, Text: what})
 	}
 }
 

@@ -28,8 +28,8 @@ const (
 	pipeTimeout = 10 * time.Second // for a writer of a pipe that is read as one
 )
 
-// readConfigFile reads a file, or what a program writes into a pipe (--config <(sops -d config.yaml)). A pipe that nobody
-// writes to is not waited for.
+// readConfigFile reads a file, or what a program writes into a pipe (--config <(sops -d
+// config.yaml)). A pipe that nobody writes to is not waited for.
 func readConfigFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlock, 0)
 	if err != nil {
@@ -161,8 +161,8 @@ func mayBreakOff(k key, fromFile bool, value *yaml.Node) bool {
 // plainKey matches what may be shown of a key that is not known.
 var plainKey = regexp.MustCompile(`^[A-Za-z_<][A-Za-z0-9_.<-]{0,39}$`)
 
-// shownKey returns a key as a problem may name it. What is not known may be a part of a secret: of a value that stands beside
-// its colon without a blank, or that has a comma and no quotes.
+// shownKey returns a key as a problem may name it. What is not known may be a part of a secret: of
+// a value that stands beside its colon without a blank, or that has a comma and no quotes.
 func (w *walker) shownKey(prefix, name string, doubt bool) string {
 	full := prefix + name
 	if _, _, found := w.table.find(full); found || w.table.parts[full] || full == w.known {
@@ -228,7 +228,8 @@ func resolve(node *yaml.Node) *yaml.Node {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
-// ownType describes a value with a tag that is not known. It may be a part of a secret that begins with "!".
+// ownType describes a value with a tag that is not known. It may be a part of a secret that begins
+// with "!".
 const ownType = "a value with a type of its own"
 
 // describe says in words what kind of value a node is.

@@ -24,8 +24,8 @@ func limited(t testing.TB, program string, descriptors int) string {
 	return path
 }
 
-// TestIdleAdminConnectionsStarveNothing lets a relay with few descriptors connect anew while somebody holds more connections to
-// its admin server than it has descriptors.
+// TestIdleAdminConnectionsStarveNothing lets a relay with few descriptors connect anew while
+// somebody holds more connections to its admin server than it has descriptors.
 func TestIdleAdminConnectionsStarveNothing(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)

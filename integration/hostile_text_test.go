@@ -15,8 +15,9 @@ import (
 	"github.com/gameoutbox/relay/integration/harness"
 )
 
-// hostile is text that a terminal must not get as it is: it clears the screen, sets a title, turns the direction of writing,
-// returns to the beginning of the line. hidden is what of it a subject may hold.
+// hostile is text that a terminal must not get as it is: it clears the screen, sets a title, turns
+// the direction of writing, returns to the beginning of the line. hidden is what of it a subject
+// may hold.
 const (
 	hostile = "\x1b[2J\x1b]0;owned\x07\u009b31m\x7f\rgood\u202e\u2066\u200f"
 	hidden  = "a\u202eb\u2066c\u200fd"
@@ -49,7 +50,8 @@ func answerRedis(conn net.Conn, text string) {
 	}
 }
 
-// fakeRedis is a server that answers every command with an error. It returns the variables that make it the broker.
+// fakeRedis is a server that answers every command with an error. It returns the variables that
+// make it the broker.
 func fakeRedis(t testing.TB, text string) []string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzRow checks that the JSON of headers and payload is what was given, for every event that is not refused.
+// FuzzRow checks that the JSON of headers and payload is what was given, for every event that is
+// not refused.
 func FuzzRow(f *testing.F) {
 	f.Add("game.test", "player:1", "content-type", "application/json", []byte(`{"a":1}`))
 	f.Add("game.größe", "", "a", "<&>\u2028\ufffd", []byte(nil))
@@ -38,7 +39,8 @@ type document struct{ json.RawMessage }
 
 func (document) EventName() string { return "game.document" }
 
-// FuzzTypedEvent checks that an event that cannot be encoded is an error, and that one that can means the same.
+// FuzzTypedEvent checks that an event that cannot be encoded is an error, and that one that can
+// means the same.
 func FuzzTypedEvent(f *testing.F) {
 	for _, text := range []string{`{"a":[1,2,{"b":null}]}`, `"\ud800"`, `1e400`, `{`, "\xff", `[[[[]]]]`, "null", " 1 "} {
 		f.Add([]byte(text))

@@ -89,7 +89,9 @@ func (l deadList) run(ctx context.Context, dead deadLetters, sel deadletter.Sele
 }
 
 // end says how many more there are, or that there are none.
-func (l deadList) end(ctx context.Context, dead deadLetters, sel deadletter.Selection, shown int64, out, notes io.Writer) error {
+func (l deadList) end(
+	ctx context.Context, dead deadLetters, sel deadletter.Selection, shown int64, out, notes io.Writer,
+) error {
 	more := int64(0)
 	if l.limit > 0 && shown == int64(l.limit) {
 		groups, err := dead.Count(ctx, sel)

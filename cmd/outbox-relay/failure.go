@@ -74,7 +74,8 @@ func line(w io.Writer, label, text string) {
 	}
 }
 
-// indented returns text for a terminal. Its further lines are indented, so that none of them can pass for a line of ours.
+// indented returns text for a terminal. Its further lines are indented, so that none of them can
+// pass for a line of ours.
 func indented(text string, width int) string {
 	return strings.ReplaceAll(escape(strings.TrimSpace(text), "\n"), "\n", "\n"+strings.Repeat(" ", width))
 }

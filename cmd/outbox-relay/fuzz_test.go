@@ -15,7 +15,8 @@ import (
 	"github.com/gameoutbox/relay/relay/deadletter"
 )
 
-// FuzzTerminal checks that nothing which moves a cursor or hides something is written, and that JSON stays what it was.
+// FuzzTerminal checks that nothing which moves a cursor or hides something is written, and that
+// JSON stays what it was.
 func FuzzTerminal(f *testing.F) {
 	for _, text := range []string{"größe", "\x1b[2J", "\x1b]0;x\x07", "\u202e\u2066", "a\rb", "\u009b1m", "\xff\xfe", "\U000e0041", "\\u001b", "a\n\tb", "\x7f"} {
 		f.Add(text)
@@ -44,7 +45,8 @@ func FuzzTerminal(f *testing.F) {
 	})
 }
 
-// FuzzArguments reads what a person may write behind a command as everything that is read from there.
+// FuzzArguments reads what a person may write behind a command as everything that is read from
+// there.
 func FuzzArguments(f *testing.F) {
 	for _, text := range []string{
 		"42", "-1", "6ba7b810-9dad-41d1-80b4-00c04fd430c8", "2h", "-2h", "3d", "2026-01-02T03:04:05Z", "a=b", "=", "a=b=c", "9223372036854775808", "game.*.>", "\xff",

@@ -57,7 +57,8 @@ func writeReplays(out io.Writer, replays []replay.Replay) error {
 			ids = "new"
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			r.ID, r.StartedAt.UTC().Format(time.RFC3339), printable(r.Actor), ids, r.Events, stateOfReplay(r), printable(selectionText(r.Selection)))
+			r.ID, r.StartedAt.UTC().Format(time.RFC3339), printable(r.Actor), ids, r.Events, stateOfReplay(r),
+			printable(selectionText(r.Selection)))
 	}
 	return t.Flush()
 }

@@ -108,7 +108,8 @@ func knownSubcommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown command %q of %s%s", args[0], cmd.CommandPath(), guess)
 }
 
-// noArguments refuses arguments without showing them: one may be the value of a secret that has lost its flag.
+// noArguments refuses arguments without showing them: one may be the value of a secret that has
+// lost its flag.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -66,8 +66,9 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 // warnOfPlain logs that connections to Postgres may be unencrypted although nobody has said so.
 func warnOfPlain(log *zap.Logger, settings *config.Settings) {
 	if host := settings.Config.Postgres.MayBePlain(); host != "" {
-		log.Warn("connections to Postgres may be unencrypted", zap.String("host", host), zap.String("value", settings.Show("postgres.url")),
-			zap.String("next", "set sslmode in postgres.url: verify-full with sslrootcert, or disable if the network is trusted"))
+		log.Warn("connections to Postgres may be unencrypted",
+			zap.String("host", host), zap.String("value", settings.Show("postgres.url")), zap.String("next",
+				"set sslmode in postgres.url: verify-full with sslrootcert, or disable if the network is trusted"))
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// printable returns text in one line as a terminal may show it. Whatever could move the cursor, begin a sequence, turn the
-// direction of writing or hide something is written as \u and its code, a byte that is no text as \x. Everything that was not
-// written by this program goes through it: what comes from a row, a server or a file.
+// printable returns text in one line as a terminal may show it. Whatever could move the cursor,
+// begin a sequence, turn the direction of writing or hide something is written as \u and its code,
+// a byte that is no text as \x. Everything that was not written by this program goes through it:
+// what comes from a row, a server or a file.
 func printable(text string) string { return escape(text, "") }
 
 // escape is printable for text in which some control characters may stay.
@@ -36,7 +37,8 @@ func escape(text, stay string) string {
 	return b.String()
 }
 
-// writeEscaped writes a character as JSON's own escape: in a string of JSON the value stays the same.
+// writeEscaped writes a character as JSON's own escape: in a string of JSON the value stays the
+// same.
 func writeEscaped(b *strings.Builder, r rune) {
 	if r > 0xffff {
 		fmt.Fprintf(b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
@@ -45,8 +47,9 @@ func writeEscaped(b *strings.Builder, r rune) {
 	fmt.Fprintf(b, `\u%04x`, r)
 }
 
-// safeWriter escapes what is written, but for newlines and tabs. Every command writes through one, so that no text which was
-// forgotten reaches a terminal as it is, and JSON stays JSON. [raw] is the way around it.
+// safeWriter escapes what is written, but for newlines and tabs. Every command writes through one,
+// so that no text which was forgotten reaches a terminal as it is, and JSON stays JSON. [raw] is
+// the way around it.
 type safeWriter struct{ to io.Writer }
 
 // Write implements [io.Writer]. It takes whole characters: nobody here writes a part of one.
@@ -57,7 +60,8 @@ func (w safeWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// raw returns the writer behind a [safeWriter], for the bytes of a payload and for our own control sequences.
+// raw returns the writer behind a [safeWriter], for the bytes of a payload and for our own control
+// sequences.
 func raw(w io.Writer) io.Writer {
 	if safe, ok := w.(safeWriter); ok {
 		return safe.to

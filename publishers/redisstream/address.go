@@ -89,7 +89,8 @@ func validAddress(address string) bool {
 
 // harmless matches what may be shown of an address that cannot be used: nothing in it can be a
 // password.
-var harmless = regexp.MustCompile(`^(?:(?:[a-z]{1,12}://)?[A-Za-z0-9_.-]*(?::[0-9]{0,5})?/?|/[A-Za-z0-9_./-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?)$`)
+var harmless = regexp.MustCompile(`^(?:(?:[a-z]{1,12}://)?[A-Za-z0-9_.-]*(?::[0-9]{0,5})?/?|` +
+	`/[A-Za-z0-9_./-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?)$`)
 
 // shownAddress quotes an address that cannot be used. One that may hold a password is not shown.
 func shownAddress(address string) string {

@@ -21,7 +21,8 @@ func (e *serverError) Error() string { return fmt.Sprintf("the server answered %
 
 // newServerError takes the words of an error. Redis 6 puts a - before those of a command that a script called.
 //
-// What a server repeats of a command that it does not know is left out: it may be a password, where AUTH was renamed.
+// What a server repeats of a command that it does not know is left out: it may be a password, where
+// AUTH was renamed.
 func newServerError(text string) *serverError {
 	text, _, _ = strings.Cut(strings.TrimPrefix(text, "-"), ", with args beginning with")
 	return &serverError{text}
@@ -164,7 +165,8 @@ func (c Config) judge(err error) verdict {
 	case errors.Is(err, errEncrypted):
 		return verdict{whole: true, err: fmt.Errorf("%w: Redis at %s: %w", relay.ErrMisconfigured, c.where(), errEncrypted)}
 	case errors.As(err, new(*answerError)):
-		return verdict{whole: true, err: fmt.Errorf("%w: Redis at %s: %w; is %s right?", relay.ErrUnavailable, c.where(), err, c.key())}
+		return verdict{whole: true, err: fmt.Errorf("%w: Redis at %s: %w; is %s right?",
+			relay.ErrUnavailable, c.where(), err, c.key())}
 	case errors.As(err, &failed):
 		return verdict{err: c.unreachable(failed.cause), whole: true}
 	case errors.Is(err, context.Canceled), errors.Is(err, errReply):

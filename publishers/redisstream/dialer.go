@@ -41,7 +41,8 @@ type conn struct {
 }
 
 // errHungUp says that a server has ended a connection before it said anything.
-var errHungUp = errors.New("the server closed the connection before it answered (does it expect encryption, redis.tls.enabled?)")
+var errHungUp = errors.New("the server closed the connection before it answered " +
+	"(does it expect encryption, redis.tls.enabled?)")
 
 // errHandshake says that there is a server, and that it may not speak TLS.
 var errHandshake = errors.New("the server did not answer the TLS handshake (does it expect encryption on this port?)")

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// The most that one answer of a server may make the client library keep in memory. The library trusts a server: it makes room
-// for as many bytes or items as an answer announces, and gathers a line until it ends. The largest answers are pages of the
-// stream with payloads, of a few MiB.
+// The most that one answer of a server may make the client library keep in memory. The library
+// trusts a server: it makes room for as many bytes or items as an answer announces, and gathers a
+// line until it ends. The largest answers are pages of the stream with payloads, of a few MiB.
 const (
 	maxAnswer = 256 << 20 // bytes between two of our writes
 	maxBulk   = 64 << 20  // bytes of one text
@@ -24,8 +24,9 @@ var (
 	errEncrypted      = errors.New("the server speaks TLS: set redis.tls.enabled to true")
 )
 
-// frames reads along with what a server sends, in the protocol of Redis (RESP), and finds what would take too much memory
-// before the client library sees it. Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+// frames reads along with what a server sends, in the protocol of Redis (RESP), and finds what
+// would take too much memory before the client library sees it. Source:
+// https://redis.io/docs/latest/develop/reference/protocol-spec/
 type frames struct {
 	total  int    // bytes of this answer
 	line   []byte // what there is of the line that is not complete

@@ -97,7 +97,8 @@ func answering(t *testing.T, answer string, forever bool) Config {
 	return cfg
 }
 
-// TestAServerCannotExhaustMemory tries answers that announce more than there is, and ones that never end.
+// TestAServerCannotExhaustMemory tries answers that announce more than there is, and ones that
+// never end.
 func TestAServerCannotExhaustMemory(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer  string
@@ -151,8 +152,8 @@ func TestMistakesOfEncryptionAreNamed(t *testing.T) {
 	requireRefused(t, silent, "unavailable", "did not answer the TLS handshake")
 }
 
-// FuzzFrames looks for bytes after which more may be announced than is allowed, and that mean something else when they arrive in
-// pieces.
+// FuzzFrames looks for bytes after which more may be announced than is allowed, and that mean
+// something else when they arrive in pieces.
 func FuzzFrames(f *testing.F) {
 	for _, text := range []string{
 		"+OK\r\n", "$5\r\nhello\r\n", "*2\r\n:1\r\n$-1\r\n", "*1\r\n*1\r\n+a\r\n", "-ERR x\r\n", "$2000000000\r\n", "%1\r\n+a\r\n:1\r\n", "\x15\x03\x01",

@@ -60,7 +60,8 @@ func proxy(client net.Conn, address, answer string) {
 	}
 }
 
-// Servers and proxies refuse COMMAND in many words. Where it is refused, the script does without what it would tell.
+// Servers and proxies refuse COMMAND in many words. Where it is refused, the script does without
+// what it would tell.
 func TestCommandIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{

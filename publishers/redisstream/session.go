@@ -97,7 +97,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 	}
 	err = s.cfg.judge(err).err
 	if errors.Is(err, errSilent) {
-		if s.sender.dialer.shaking.Load() {
+		if s.looker.dialer.shaking.Load() {
 			return s.cfg.unreachable(errHandshake)
 		}
 		return s.cfg.unreachable(errors.New("no answer within redis.connect_timeout"))
@@ -153,8 +153,9 @@ func (s *session) meet(ctx context.Context, primary *redis.Client) error {
 	return nil
 }
 
-// knowsIDMP asks whether a stream of the server can recognise events by itself. A proxy or a user's rights may refuse
-// COMMAND, in any words. There the script recognises them, with which every server can.
+// knowsIDMP asks whether a stream of the server can recognise events by itself. A proxy or a user's
+// rights may refuse COMMAND, in any words. There the script recognises them, with which every
+// server can.
 func knowsIDMP(ctx context.Context, primary *redis.Client) (bool, error) {
 	answer, err := primary.Do(ctx, "COMMAND", "INFO", "XCFGSET").Result()
 	refusal, ok := errors.AsType[redis.Error](err)

@@ -49,8 +49,9 @@ func (s *Store) List(ctx context.Context, sel Selection, opts ListOptions) (lett
 	return letters, err
 }
 
-// Each calls show with each of the dead letters that are meant, and keeps none of them in memory. It ends with the first error
-// of show. Until it ends the database has a statement open, which a reader that stands still keeps open.
+// Each calls show with each of the dead letters that are meant, and keeps none of them in memory.
+// It ends with the first error of show. Until it ends the database has a statement open, which a
+// reader that stands still keeps open.
 func (s *Store) Each(ctx context.Context, sel Selection, opts ListOptions, show func(Letter) error) error {
 	limit := &opts.Limit
 	if opts.Limit == 0 {

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// scrapeAge is how old the metrics of an answer may be. Whoever asks within it gets the same ones.
+	// scrapeAge is how old the metrics of an answer may be. Whoever asks within it gets the same
+	// ones.
 	scrapeAge = 250 * time.Millisecond
-	// maxScrapes is how many answers with metrics are written at once; further ones are refused with 503.
+	// maxScrapes is how many answers with metrics are written at once; further ones are refused
+	// with 503.
 	maxScrapes = 8
 )
 

@@ -29,7 +29,8 @@ func NewHandler(sources []Source, gatherer prometheus.Gatherer) http.Handler {
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", readyz(sources))
 	mux.HandleFunc("GET "+StatusPath, status(sources))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(&shared{from: gatherer}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	scrapes := promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(&shared{from: gatherer}, scrapes))
 	return mux
 }
 

@@ -8,15 +8,17 @@ import (
 	"sync"
 )
 
-// maxConns is how many connections the server keeps. It is far more than the probes, scrapers and people of one relay need,
-// and far less than the descriptors that a process may have.
+// maxConns is how many connections the server keeps. It is far more than the probes, scrapers and
+// people of one relay need, and far less than the descriptors that a process may have.
 const maxConns = 64
 
-// limiter is a listener that keeps a number of connections. When one more comes, the one that has waited longest for its
-// client is closed in its place; where each of them is being answered, the new one is.
+// limiter is a listener that keeps a number of connections. When one more comes, the one that has
+// waited longest for its client is closed in its place; where each of them is being answered, the
+// new one is.
 //
-// golang.org/x/net/netutil.LimitListener lets new ones wait instead: then 64 clients that say nothing keep the probes of the
-// orchestrator waiting until the time-outs, and it restarts a relay that is healthy.
+// golang.org/x/net/netutil.LimitListener lets new ones wait instead: then 64 clients that say
+// nothing keep the probes of the orchestrator waiting until the time-outs, and it restarts a relay
+// that is healthy.
 type limiter struct {
 	net.Listener
 	limit int
@@ -52,7 +54,8 @@ func (l *limiter) Accept() (net.Conn, error) {
 	}
 }
 
-// keep returns the new connection, nil if there is no room for it, and the one that gives way to it.
+// keep returns the new connection, nil if there is no room for it, and the one that gives way to
+// it.
 func (l *limiter) keep(accepted net.Conn) (c, oldest *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
