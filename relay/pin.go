@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed" // the statement is a file
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -127,27 +128,36 @@ func queryBehind(ctx context.Context, conn *pgx.Conn, release func(), first, the
 		}
 		return &answer{Rows: rows, end: func(err error) error { return end(cmp.Or(results.Close(), err)) }}, nil
 	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return nil, end(err)
+	_, err := conn.Exec(ctx, "begin;"+pinSQL) // in one round trip, see pin.sql
+	if err == nil {
+		_, err = conn.Exec(ctx, first.sql, first.args...)
 	}
-	_, err = tx.Exec(ctx, first.sql, first.args...)
 	var rows pgx.Rows
 	if err == nil {
-		rows, err = tx.Query(ctx, then.sql, then.args...)
+		rows, err = conn.Query(ctx, then.sql, then.args...)
 	}
 	if err != nil {
-		_ = tx.Rollback(ctx) // the error that counts came first
+		rollBack(ctx, conn)
 		return nil, end(err)
 	}
 	return &answer{Rows: rows, end: func(err error) error {
 		if err != nil {
-			_ = tx.Rollback(ctx) // as above
+			rollBack(ctx, conn)
 			return end(err)
 		}
 		known[then.sql] = true
-		return end(tx.Commit(ctx))
+		_, err = conn.Exec(ctx, "commit")
+		return end(err)
 	}}, nil
+}
+
+// rollBack ends a transaction, or the connection if that does not work: the error that counts came first.
+func rollBack(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "rollback"); err != nil {
+		_ = conn.Close(ctx)
+	}
 }
 
 // finish reads an answer to its end.
