@@ -262,7 +262,7 @@ func TestUpReportsWhatItAppliedBeforeAFailure(t *testing.T) {
 	mustExec(t, db, "drop function outbox.publish(text, jsonb, text, jsonb, uuid)")
 	rest, err := migrations.Up(t.Context(), db)
 	require.NoError(t, err)
-	assert.Len(t, rest, int(migrations.Latest()))
+	assert.Len(t, rest, int(migrations.Latest())-1)
 }
 
 func TestUpWithoutTheRightToCreateASchemaSaysWhatToDo(t *testing.T) {
