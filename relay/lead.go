@@ -159,7 +159,7 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 func describeProcess(ctx context.Context, db Queryer, process uint32) string {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	rows, err := Pin(db).Query(ctx, sessionOfSQL, int32(process)) //nolint:gosec // a process id
+	rows, err := Pin(db).Query(ctx, sessionOfSQL, int32(process))
 	if err != nil {
 		return fmt.Sprintf("process %d", process)
 	}

@@ -44,7 +44,7 @@ func startFake(t *testing.T, greeting, flood string) *fakeServer {
 func (f *fakeServer) url() string { return "nats://" + f.listener.Addr().String() }
 
 func (f *fakeServer) serve(conn net.Conn, greeting, flood string) {
-	defer conn.Close() //nolint:errcheck // the client has closed it
+	defer conn.Close()
 	sent, _ := conn.Write([]byte(greeting))
 	if strings.HasSuffix(greeting, "\n") {
 		for lines := bufio.NewScanner(conn); lines.Scan(); {

@@ -119,7 +119,7 @@ func (c *call) refused(i int, cause error) error {
 	v := judge(cause)
 	if isPermanent(v.err) && c.link.others.answer() {
 		const text = "one of several streams that answer refused the event: %v"
-		v = verdict{err: fmt.Errorf(text, cause)} //nolint:errorlint // no dead letter for it
+		v = verdict{err: fmt.Errorf(text, cause)}
 	}
 	if v.stale {
 		c.link.invalidate()

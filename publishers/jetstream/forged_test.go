@@ -48,7 +48,7 @@ var forgeries = map[string]func(m *nats.Msg, stream string) *nats.Msg{
 	"a sequence of 9e18": func(_ *nats.Msg, stream string) *nats.Msg {
 		return &nats.Msg{Data: fmt.Appendf(nil, `{"stream":%q,"seq":9000000000000000000}`, stream)}
 	},
-	"the end of a batch at 9e18": func(m *nats.Msg, stream string) *nats.Msg {
+	"the end of a batch at 9e18": func(_ *nats.Msg, stream string) *nats.Msg {
 		const end = `{"stream":%q,"seq":9000000000000000000,"batch":"x","count":9000000000000000000}`
 		return &nats.Msg{Data: fmt.Appendf(nil, end, stream)}
 	},

@@ -37,13 +37,13 @@ func startProxy(t *testing.T, cfg Config, answer string) Config {
 }
 
 func proxy(client net.Conn, address, answer string) {
-	defer client.Close() //nolint:errcheck // the test is over
+	defer client.Close()
 	server, err := net.Dial("tcp", address)
 	if err != nil {
 		return
 	}
-	defer server.Close()       //nolint:errcheck // the test is over
-	go io.Copy(client, server) //nolint:errcheck // the test is over
+	defer server.Close()
+	go io.Copy(client, server)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buf)

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -42,7 +43,7 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 		_, err := c.Read(make([]byte, 1))
 		require.Error(t, err)
 		require.NotErrorIs(t, err, net.ErrClosed)
-		timeout, ok := err.(net.Error)
+		timeout, ok := errors.AsType[net.Error](err)
 		require.False(t, ok && timeout.Timeout(), "it was closed long before a time-out")
 	}
 	require.Less(t, runtime.NumGoroutine()-before, 150, "what is given up costs nothing")
