@@ -195,7 +195,7 @@ func TestASessionHasWhatTheRelayReliesOn(t *testing.T) {
 	}
 	want := map[string]string{
 		"client_encoding": "UTF8", "standard_conforming_strings": "on", "bytea_output": "hex", "IntervalStyle": "postgres",
-		"search_path": "pg_catalog", "transaction_isolation": "read committed", "transaction_read_only": "off", "transaction_deferrable": "off",
+		"search_path": "pg_catalog, pg_temp", "transaction_isolation": "read committed", "transaction_read_only": "off", "transaction_deferrable": "off",
 		"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0", "idle_in_transaction_session_timeout": "0",
 		"idle_session_timeout": "0", "enable_indexscan": "on", "enable_indexonlyscan": "on", "enable_seqscan": "off", "enable_bitmapscan": "off",
 		"jit": "off", "work_mem": "32MB", "tcp_user_timeout": "25000",
