@@ -113,8 +113,10 @@ type tenancy struct {
 // take asks for the lease once, and returns who leads then. Held says that it is this relay. If ctx ends meanwhile, a lease that was taken
 // is given back.
 func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
-	asking, cancel := context.WithTimeout(ctx, t.ttl)
+	// A stop waits a moment for the answer: a statement that is given up may still take the lease, after it was given back.
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.ttl)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(freeTimeout, cancel) })()
 	asked := sinceBoot()
 	// A lease that nobody renews for as long as it grants is over, whatever the database's clock says.
 	var overTerm int64
@@ -123,10 +125,11 @@ func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
 		overTerm, overUntil = t.seen.Term, t.seen.Until
 	}
 	l, err := queryLease(asking, Pin(conn), leaseTakeSQL, t.owner, t.ttl, overTerm, overUntil)
+	if ctx.Err() != nil && (err != nil || l.Held) {
+		t.free(context.WithoutCancel(ctx), anyTerm)
+		return l, fmt.Errorf("ask for the lease: %w", ctx.Err())
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			t.free(context.WithoutCancel(ctx), anyTerm)
-		}
 		return l, fmt.Errorf("ask for the lease: %w", err)
 	}
 	if l.Held {
