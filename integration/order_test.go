@@ -12,31 +12,44 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/integration/harness"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // TestOrderWithinATransaction writes without pauses, several events of one key in each transaction, a statement each. A
 // commit is visible before its locks go, so a writer can commit between any two statements of the reader and still be
 // listed. The locks go in another order where a transaction holds more than the 16 that a backend keeps to itself.
+// With small batches a read of what was late is often cut short, beside new events that wait for the rest of it.
 // The test has the server and the machine for itself, for it needs many transactions.
 func TestOrderWithinATransaction(t *testing.T) {
 	for _, fsync := range []string{"off", "on"} {
 		for _, tables := range []int{0, 20} {
-			t.Run(fmt.Sprintf("fsync %s, %d tables locked", fsync, tables), func(t *testing.T) {
-				server := harness.StartPostgres(t, harness.PostgresOptions{Settings: map[string]string{"fsync": fsync}})
-				db := server.Database(t)
-				g := newGame(t, db, 200, "game")
-				lock := createTables(t, db.Pool, tables)
-				broker := &memory{}
-				startRelay(t, db.URL, broker, nil)
-				stop := keepPlaying(t, 8, func(ctx context.Context) error { return writeSeveral(ctx, g, lock) })
-				<-time.After(8 * time.Second) // the load's length, not a condition
-				stop()
-				requireSettled(t, db.Pool)
-				t.Logf("%d events", broker.count())
-				g.requireWhole(t, broker.moves(t))
-			})
+			batches := []int{relay.DefaultConfig().BatchEvents}
+			if tables > 0 {
+				batches = append(batches, 6)
+			}
+			for _, batch := range batches {
+				t.Run(fmt.Sprintf("fsync %s, %d tables locked, batches of %d", fsync, tables, batch), func(t *testing.T) {
+					requireOrderWithinTransactions(t, fsync, tables, batch)
+				})
+			}
 		}
 	}
+}
+
+func requireOrderWithinTransactions(t *testing.T, fsync string, tables, batch int) {
+	t.Helper()
+	server := harness.StartPostgres(t, harness.PostgresOptions{Settings: map[string]string{"fsync": fsync}})
+	db := server.Database(t)
+	g := newGame(t, db, 200, "game")
+	lock := createTables(t, db.Pool, tables)
+	broker := &memory{}
+	startRelay(t, db.URL, broker, func(c *relay.Config) { c.BatchEvents = batch })
+	stop := keepPlaying(t, 8, func(ctx context.Context) error { return writeSeveral(ctx, g, lock) })
+	<-time.After(8 * time.Second) // the load's length, not a condition
+	stop()
+	requireSettled(t, db.Pool)
+	t.Logf("%d events", broker.count())
+	g.requireWhole(t, broker.moves(t))
 }
 
 // createTables creates empty tables and returns a statement that takes a lock on each.

@@ -15,6 +15,16 @@ import (
 // limits bound what one read returns.
 type limits struct{ events, bytes int }
 
+// after returns the limits of the read that follows one with these which returned p. Where the bytes ended the page, it asks
+// for not many more events than fit.
+func (l limits) after(p page, most limits) limits {
+	events := l.events * moreEvents
+	if p.omitted || p.bytes >= l.bytes {
+		events = 2 * len(p.events)
+	}
+	return limits{events: max(1, min(events, most.events)), bytes: most.bytes}
+}
+
 // page is what one read returned. Events of which a part cannot be read are in broken as well: they were not written through
 // outbox's checks, and must not stop the others.
 type page struct {
@@ -58,9 +68,10 @@ func merge(late, fresh page) page {
 	merged := page{events: append(late.events, fresh.events...), broken: late.broken, bytes: late.bytes + fresh.bytes, async: late.async || fresh.async}
 	slices.SortFunc(merged.events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
 	if merged.broken == nil {
-		merged.broken = fresh.broken
+		merged.broken = fresh.broken // not to be written to: a page that was cut shares it
+	} else {
+		maps.Copy(merged.broken, fresh.broken)
 	}
-	maps.Copy(merged.broken, fresh.broken)
 	return merged
 }
 

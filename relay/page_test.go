@@ -73,3 +73,37 @@ func TestAPageIsCutBeforeAnID(t *testing.T) {
 	_ = append(before.events, Event{ID: 1})
 	require.EqualValues(t, 7, rest.events[0].ID, "who appends to one must not write into the other")
 }
+
+func TestLimitsFollowTheSizeOfEvents(t *testing.T) {
+	t.Parallel()
+	most := limits{events: 16_384, bytes: 4 << 20}
+	large := page{events: make([]Event, 23), bytes: 4 << 20, omitted: true}
+	l := most.after(large, most)
+	require.Equal(t, limits{events: 46, bytes: 4 << 20}, l, "the server measures no more rows than that")
+	l = l.after(page{events: make([]Event, 46)}, most)
+	require.Equal(t, 184, l.events)
+	for range 9 {
+		l = l.after(page{}, most)
+	}
+	require.Equal(t, most, l)
+}
+
+func TestMergingPagesLeavesTheirPartsAlone(t *testing.T) {
+	t.Parallel()
+	broken := &PermanentError{Reason: ReasonBadHeader}
+	fresh := page{events: []Event{{ID: 3}, {ID: 9}}, broken: map[int64]*PermanentError{3: broken, 9: broken}}
+	before, rest := fresh.cutBefore(9)
+	done := make(chan bool)
+	first := merge(page{events: []Event{{ID: 1}}}, before)
+	go func() { // as the publish loop does, while the reader goes on
+		defer close(done)
+		for range 1000 {
+			_ = first.broken[3]
+		}
+	}()
+	for range 1000 {
+		second := merge(page{events: []Event{{ID: 5}}}, rest)
+		require.Contains(t, second.broken, int64(9))
+	}
+	<-done
+}

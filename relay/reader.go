@@ -25,6 +25,7 @@ type reader struct {
 	absent  bool     // receipts name events that are not in the table, and may be put back
 	ask     ask      // for the next read of new events: few after a look that found few, so that the first of many do not wait for the last
 	room    int      // how many events the last one returned
+	late    limits   // of the next look at the gaps: the server measures every row up to that many
 	head    int64    // every id up to here was handed out, is in fresh, or lies in a gap
 	fresh   page     // read, but not to be handed out before the gaps are read
 	gaps    *gaps
@@ -45,7 +46,7 @@ func newReader(db Queryer, table int64, max limits, parked *parkedIDs, held *hel
 	low *atomic.Int64, landed *atomic.Bool,
 ) *reader {
 	return &reader{
-		db: db, table: table, max: max, ask: firstAsk(max), gaps: newGaps(),
+		db: db, table: table, max: max, ask: firstAsk(max), late: max, gaps: newGaps(),
 		parked: parked, held: held, aside: aside, low: low, landed: landed,
 	}
 }
@@ -166,7 +167,7 @@ func (r *reader) readLate(ctx context.Context, look []gap) (page, error) {
 	if len(look) == 0 {
 		return page{}, nil
 	}
-	return readLate(ctx, r.db, r.mark(), look, r.max)
+	return readLate(ctx, r.db, r.mark(), look, r.late)
 }
 
 // ownersEnded reports whether owners of gaps that were not looked at have ended to a snapshot which is later than all
@@ -190,9 +191,10 @@ func (r *reader) ownersEnded(ctx context.Context) (bool, error) {
 
 func (r *reader) endLook(looked int, late page) {
 	readTo := int64(math.MaxInt64)
-	if late.full(r.max) {
+	if late.full(r.late) {
 		readTo = late.events[len(late.events)-1].ID
 	}
+	r.late = r.late.after(late, r.max)
 	ids := make([]int64, len(late.events))
 	for i := range ids {
 		ids[i] = late.events[i].ID
