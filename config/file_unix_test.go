@@ -46,7 +46,7 @@ func TestAConfigurationFromAPipe(t *testing.T) {
 	t.Parallel()
 	path := pipe(t)
 	_, err := Load(Source{File: path})
-	require.ErrorContains(t, err, "it is a pipe that nobody has written to")
+	require.ErrorContains(t, err, "it is a pipe that nothing was written to")
 
 	read, write, err := os.Pipe() // as a shell makes one for <(...)
 	require.NoError(t, err)

@@ -207,7 +207,7 @@ func TestAKeyInsteadOfItsFile(t *testing.T) {
 }
 
 func TestWhereAConnectionMayBePlain(t *testing.T) {
-	t.Setenv("PGSSLMODE", "") // as if nobody had set it
+	t.Setenv("PGSSLMODE", "") // as if it were not set
 	for url, want := range map[string]string{
 		"": "", "postgres://u@db/game": "db", "host=10.0.0.1 user=u": "10.0.0.1", "postgres://u@localhost,db/game": "db",
 		"postgres://u@localhost/game": "", "postgres://u@127.0.0.2/game": "", "postgres://u@[::1]/game": "", "host=/run/postgresql user=u": "",

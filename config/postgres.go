@@ -58,7 +58,7 @@ func (p Postgres) parse() (cause string, ok bool) {
 	return "", false
 }
 
-// MayBePlain returns a host to which connections may be unencrypted although nobody has said so:
+// MayBePlain returns a host to which connections may be unencrypted although no setting says so:
 // sslmode is not set, and the host is neither this machine nor a folder with a socket. It is empty
 // where that is not so. Without sslmode the driver does what libpq does: it uses TLS if the server
 // offers it, does not look at the certificate, and else goes on without.

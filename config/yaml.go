@@ -29,7 +29,7 @@ const (
 )
 
 // readConfigFile reads a file, or what a program writes into a pipe (--config <(sops -d
-// config.yaml)). A pipe that nobody writes to is not waited for.
+// config.yaml)). A pipe without a writer is not waited for.
 func readConfigFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlock, 0)
 	if err != nil {
@@ -45,7 +45,7 @@ func readConfigFile(path string) ([]byte, error) {
 	case len(content) > maxConfig:
 		return nil, errors.New("it holds more than 16 MiB")
 	case len(content) == 0 && statErr == nil && info.Mode()&os.ModeNamedPipe != 0:
-		return nil, errors.New("it is a pipe that nobody has written to")
+		return nil, errors.New("it is a pipe that nothing was written to")
 	}
 	return content, nil
 }

@@ -72,7 +72,7 @@ func requireNothingPlantedIsCalled(t testing.TB, pool *pgxpool.Pool, doing strin
 	}
 }
 
-// TestNothingPlantedIsCalled runs every command in a database where somebody has planted functions and operators.
+// TestNothingPlantedIsCalled runs every command in a database with planted functions and operators.
 func TestNothingPlantedIsCalled(t *testing.T) {
 	t.Parallel()
 	server := harness.StartPostgres(t, harness.PostgresOptions{})
@@ -105,7 +105,7 @@ func TestNothingPlantedIsCalled(t *testing.T) {
 	}
 }
 
-// requireCalled shows that a statement which nobody has pinned calls what is planted.
+// requireCalled shows that an unpinned statement calls what is planted.
 func requireCalled(t testing.TB, conn *pgx.Conn, statement string) {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), statement)

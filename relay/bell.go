@@ -39,7 +39,7 @@ const (
 )
 
 // bell is the doorbell as the reader has it. The reader that sleeps has put its process into the sequence outbox.waker, which each writer
-// reads: one that finds it there notifies at its commit. Nobody waits for anybody. The reader takes it back as soon as events come faster
+// reads: one that finds it there notifies at its commit. Neither waits for the other. The reader takes it back as soon as events come faster
 // than it is worth a notification each. Where it cannot work the reader polls. See "Waking up" in doc.go.
 type bell struct {
 	conn  *pgx.Conn // the reader's own session
@@ -68,7 +68,7 @@ type earlyWriter struct {
 
 // String names the session for an operator.
 func (w earlyWriter) String() string {
-	return fmt.Sprintf("process %d of role %q, application %q", w.Process, w.Role, w.Application)
+	return nameSession(int64(w.Process), w.Role, w.Application)
 }
 
 func (r *Relay) newBell(conn *pgx.Conn, term int64) *bell {
@@ -109,8 +109,11 @@ func (b *bell) ask(ctx context.Context) (again bool, err error) {
 	var listed []string // all of them
 	if !b.held {
 		b.held, err = queryOne[bool](ctx, Pin(b.conn), bellSleepSQL, int64(b.conn.PgConn().PID()), b.term)
-		if err != nil || !b.held {
-			return false, wrapBell("fall asleep", err)
+		if err != nil {
+			return false, fmt.Errorf("fall asleep: %w", err)
+		}
+		if !b.held {
+			return false, nil
 		}
 		b.since, b.rings = now, pace{}
 	} else {
@@ -123,7 +126,7 @@ func (b *bell) ask(ctx context.Context) (again bool, err error) {
 		b.early, err = pgx.CollectRows(rows, pgx.RowToStructByPos[earlyWriter])
 	}
 	if err != nil {
-		return false, wrapBell("list the open transactions", err)
+		return false, fmt.Errorf("list the open transactions: %w", err)
 	}
 	if len(b.early) > 0 && now.Sub(b.since) > earlyLimit {
 		b.track.keptAwake(b.early[0].String())
@@ -131,13 +134,6 @@ func (b *bell) ask(ctx context.Context) (again bool, err error) {
 		b.track.keptAwake("")
 	}
 	return listed == nil || len(b.early) == 0, nil
-}
-
-func wrapBell(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // check reports whether writers can wake this session, and lets them if they can.

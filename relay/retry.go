@@ -80,7 +80,7 @@ func (d *dispatcher) readWaiting(ctx context.Context, ids []int64) (page, bool) 
 	return p, true
 }
 
-// missing returns the ids whose rows somebody else has removed. A page that was cut by its bytes says nothing of the ids
+// missing returns the ids whose rows were removed by hand. A page that was cut by its bytes says nothing of the ids
 // behind it.
 func (d *dispatcher) missing(ids []int64, p page) (missing []int64) {
 	present := make(map[int64]bool, len(p.events))

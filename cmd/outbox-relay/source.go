@@ -63,7 +63,7 @@ func (d *daemon) newSource(ctx context.Context, settings *config.Settings, regis
 	return s, err
 }
 
-// warnOfPlain logs that connections to Postgres may be unencrypted although nobody has said so.
+// warnOfPlain logs that connections to Postgres may be unencrypted although no setting says so.
 func warnOfPlain(log *zap.Logger, settings *config.Settings) {
 	if host := settings.Config.Postgres.MayBePlain(); host != "" {
 		log.Warn("connections to Postgres may be unencrypted",

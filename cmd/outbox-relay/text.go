@@ -52,7 +52,7 @@ func writeEscaped(b *strings.Builder, r rune) {
 // the way around it.
 type safeWriter struct{ to io.Writer }
 
-// Write implements [io.Writer]. It takes whole characters: nobody here writes a part of one.
+// Write implements [io.Writer]. It takes whole characters: no caller writes a part of one.
 func (w safeWriter) Write(text []byte) (int, error) {
 	if _, err := io.WriteString(w.to, escape(string(text), "\n\t")); err != nil {
 		return 0, err

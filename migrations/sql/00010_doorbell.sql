@@ -8,7 +8,7 @@
 -- +goose Up
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
--- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because somebody
+-- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because a session
 -- listens and does not read, and PREPARE TRANSACTION refuses one that has notified. The relay knows both cases, and looks by itself.
 -- +goose StatementBegin
 create or replace function outbox.ring() returns trigger

@@ -1,4 +1,4 @@
--- What a hostile or careless role can do to an outbox: have its own functions called, write a row that nobody can read, keep the relay
+-- What a hostile or careless role can do to an outbox: have its own functions called, write a row that cannot be read, keep the relay
 -- awake or the writers notifying.
 
 -- +goose Up
@@ -66,7 +66,7 @@ comment on sequence outbox.waker is
 grant select on sequence outbox.waker to public;
 
 -- It runs with the rights of its owner to set the waker back where a relay has ended without doing so: else every commit would notify.
--- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because somebody
+-- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because a session
 -- listens and does not read, and PREPARE TRANSACTION refuses one that has notified. The relay knows both cases, and looks by itself.
 -- +goose StatementBegin
 create or replace function outbox.ring() returns trigger
@@ -127,7 +127,7 @@ end
 $$;
 -- +goose StatementEnd
 
--- Rows that nobody could read or settle. The rules hold for new rows alone: old ones are a few minutes of events, the relay moves a broken one
+-- Rows that cannot be read or settled. The rules hold for new rows alone: old ones are a few minutes of events, the relay moves a broken one
 -- to outbox.dead_letters by itself, and to look at all rows would take long in a large table. Ids up to there last for 100,000 years at a
 -- million events a second; a sequence that is set higher by mistake is refused there and not in the writers' transactions.
 -- Each lock is asked for briefly, and again, for it waits for the writers that are open, and later ones wait for it.

@@ -11,7 +11,7 @@ import (
 )
 
 // machine decides which broker is used, from what the two have answered. It has no clock and no
-// lock of its own, and calls nobody.
+// lock of its own, and calls nothing.
 type machine struct {
 	cfg               Config
 	primary, fallback string // names

@@ -101,7 +101,7 @@ func TestAServerThatSendsWithoutEnd(t *testing.T) {
 	}
 }
 
-// Answers to events that nobody reads do not pile up.
+// Unread answers to events do not pile up.
 func TestAnswersThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	const inbox = "_INBOX.x"

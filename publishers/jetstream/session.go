@@ -43,7 +43,7 @@ type session struct {
 	diverted diversions
 	alone    diversions // subjects whose events one stream alone answers
 	reached  string     // the subject of the last event that was stored
-	// swallowed are subjects that do not reach the stream, although nobody says so.
+	// swallowed are subjects that do not reach the stream, and get no answer.
 	swallowed diversions
 	others    others
 	seen      relay.StreamState // the stream when it was looked at for the last silence

@@ -23,7 +23,7 @@ type shared struct {
 
 	mu       sync.Mutex // held while gathering, so that the others wait for the result
 	at       time.Time
-	families []*dto.MetricFamily // nobody changes them
+	families []*dto.MetricFamily // never changed
 	err      error
 }
 
