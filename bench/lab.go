@@ -84,8 +84,8 @@ func (l *lab) openDatabase(ctx context.Context) (err error) {
 	return err
 }
 
-// newPool returns a pool as the relay's, so that what is read by hand has the same plans. Its connections find the tables of
-// the rivals too, which lie in the schema public.
+// newPool returns a pool as the relay's, so that what is read by hand has the same plans. Its
+// connections find the tables of the rivals too, which lie in the schema public.
 func newPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	relays, err := relay.NewPool(ctx, url, 8)
 	if err != nil {

@@ -37,9 +37,10 @@ func (p Postgres) Validate() error {
 	return v.Err()
 }
 
-// parse tells whether the driver understands the URL, and if not, why. pgx hides passwords as well as it can, but only where
-// our own redaction is certain of what it hides is the driver's word passed on. A host, a user or a database in which a part
-// of the password may be is refused as well, for the driver's errors name them.
+// parse tells whether the driver understands the URL, and if not, why. pgx hides passwords as well
+// as it can, but only where our own redaction is certain of what it hides is the driver's word
+// passed on. A host, a user or a database in which a part of the password may be is refused as
+// well, for the driver's errors name them.
 func (p Postgres) parse() (cause string, ok bool) {
 	if p.URL == "" {
 		return "", true

@@ -41,9 +41,9 @@ func RedactPostgres(dsn string) string {
 	return redactKeywordValues(dsn)
 }
 
-// RedactNATS returns a comma-separated list of NATS server URLs with every secret in it replaced by [Hidden]. A user
-// without a password is a token, as nats.go reads it, and therefore a secret. A list in which a comma may belong to a password
-// is hidden as a whole.
+// RedactNATS returns a comma-separated list of NATS server URLs with every secret in it replaced by
+// [Hidden]. A user without a password is a token, as nats.go reads it, and therefore a secret. A
+// list in which a comma may belong to a password is hidden as a whole.
 func RedactNATS(urls string) string {
 	if strings.TrimSpace(urls) == "" {
 		return urls
@@ -78,9 +78,9 @@ func redactSecret(secret string) string {
 	return Hidden
 }
 
-// redactURL replaces the secrets in the rest of one URL. User information ends at the first "@" before the first "/", as in
-// libpq and pgx. What follows must have a form; otherwise a password may not have been encoded, its end cannot be known, and
-// everything is hidden.
+// redactURL replaces the secrets in the rest of one URL. User information ends at the first "@"
+// before the first "/", as in libpq and pgx. What follows must have a form; otherwise a password
+// may not have been encoded, its end cannot be known, and everything is hidden.
 func redactURL(scheme, rest string, form *regexp.Regexp, hideUserinfo func(string) string) string {
 	leading := rest[:len(rest)-len(strings.TrimLeft(rest, " \t"))]
 	rest = rest[len(leading):]

@@ -20,7 +20,8 @@ import (
 	"github.com/gameoutbox/relay/relay"
 )
 
-// awake bounds the wait for an event that wakes the relay: half of the time after which one that sleeps looks by itself.
+// awake bounds the wait for an event that wakes the relay: half of the time after which one that
+// sleeps looks by itself.
 const awake = 2500 * time.Millisecond
 
 // hardlyPolls lets a relay look by itself so rarely that only the doorbell can explain that an event arrives soon.
@@ -301,7 +302,8 @@ func TestNobodyNotifiesARelayThatHasEnded(t *testing.T) {
 	require.Zero(t, sleeper(t, db))
 }
 
-// TestNobodyWithoutARightKeepsTheRelayAwake nor lets writers notify: what such a role can hold costs neither, and is named.
+// TestNobodyWithoutARightKeepsTheRelayAwake nor lets writers notify: what such a role can hold
+// costs neither, and is named.
 func TestNobodyWithoutARightKeepsTheRelayAwake(t *testing.T) {
 	t.Parallel()
 	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
@@ -318,7 +320,8 @@ func TestNobodyWithoutARightKeepsTheRelayAwake(t *testing.T) {
 			require.ErrorContains(t, err, "permission denied", call)
 		}
 	}
-	// The lock that was the doorbell once, and the lock on the sequence of ids, which the server takes before it looks at the right.
+	// The lock that was the doorbell once, and the lock on the sequence of ids, which the server
+	// takes before it looks at the right.
 	_, err = holder.Exec(t.Context(), "select pg_advisory_lock(31372865142353004)")
 	require.NoError(t, err)
 	var id uint32

@@ -19,9 +19,10 @@ import (
 	"github.com/gameoutbox/relay/outbox"
 )
 
-// plantedSQL plants in schema $1 what would be called instead of the functions and operators of pg_catalog named $2: a function or an
-// operator for each combination of types with which a statement may call one that is polymorphic, or that needs a cast. Each notes
-// that it was called in a sequence, which no rollback takes back, and raises an error.
+// plantedSQL plants in schema $1 what would be called instead of the functions and operators of
+// pg_catalog named $2: a function or an operator for each combination of types with which a
+// statement may call one that is polymorphic, or that needs a cast. Each notes that it was called
+// in a sequence, which no rollback takes back, and raises an error.
 //
 //go:embed testdata/planted.sql
 var plantedSQL string

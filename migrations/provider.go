@@ -43,7 +43,8 @@ func newLocker(opts DownOptions) lock.SessionLocker {
 	return locker{}
 }
 
-// locker holds [migrateLock] for a session. That of goose does not name the type of its parameter, nor the schema of the function.
+// locker holds [migrateLock] for a session. That of goose does not name the type of its parameter,
+// nor the schema of the function.
 type locker struct{}
 
 // SessionLock implements [lock.SessionLocker].

@@ -13,8 +13,9 @@ import (
 //go:embed schema_version.sql
 var createVersionTable string
 
-// pin lets the statements of a transaction find every name in pg_catalog alone. Each section of a migration begins with it too: who
-// may create functions and operators elsewhere could otherwise have them called by whoever migrates.
+// pin lets the statements of a transaction find every name in pg_catalog alone. Each section of a
+// migration begins with it too: who may create functions and operators elsewhere could otherwise
+// have them called by whoever migrates.
 const pin = "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)"
 
 // createLock is the advisory lock that guards the creation of the schema. It differs from [migrateLock] on purpose: this one

@@ -14,8 +14,8 @@ import (
 
 var errSubject = fmt.Errorf("%w: the stream does not capture it", ErrMisconfigured)
 
-// refuseSubjects refuses events whose subject begins with one of the prefixes, and stores the others, but for those that
-// stand behind a refused one of their key.
+// refuseSubjects refuses events whose subject begins with one of the prefixes, and stores the
+// others, but for those that stand behind a refused one of their key.
 func refuseSubjects(cause error, prefixes ...string) func([]Event) ([]Outcome, error) {
 	return func(events []Event) ([]Outcome, error) {
 		outcomes := stored(len(events))
@@ -108,7 +108,8 @@ func TestManyEventsOfABadSubjectWaitAsOne(t *testing.T) {
 	require.False(t, b.aside.has(99, "good"))
 }
 
-// sessions runs sessions until the table is empty, each beginning when what was set aside in the one before may be taken.
+// sessions runs sessions until the table is empty, each beginning when what was set aside in the
+// one before may be taken.
 func (b *bench) sessions(t *testing.T) (n int) {
 	t.Helper()
 	for n = 1; ; n++ {
@@ -188,7 +189,8 @@ func TestASampleCanBecomeADeadLetter(t *testing.T) {
 	require.Equal(t, ReasonTooLarge, b.dead[0].reason)
 }
 
-// TestFullLanesDelayNobodyElse lets more events fail than lanes hold, each of a key of its own, and then one key with many.
+// TestFullLanesDelayNobodyElse lets more events fail than lanes hold, each of a key of its own, and
+// then one key with many.
 func TestFullLanesDelayNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]func(id int64) string{

@@ -43,7 +43,8 @@ func waitWithoutReceipt(ctx context.Context, db Queryer) (waiting, error) {
 	return waitBetween(ctx, db, covered)
 }
 
-// waitBetween counts the events without a receipt between those that have one, up to countLimit, and beyond that the ids.
+// waitBetween counts the events without a receipt between those that have one, up to countLimit,
+// and beyond that the ids.
 func waitBetween(ctx context.Context, db Queryer, covered []span) (waiting, error) {
 	head := covered[len(covered)-1].last
 	w := waiting{low: head + 1}

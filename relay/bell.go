@@ -38,9 +38,10 @@ const (
 	landingPause = 50 * time.Millisecond
 )
 
-// bell is the doorbell as the reader has it. The reader that sleeps has put its process into the sequence outbox.waker, which each writer
-// reads: one that finds it there notifies at its commit. Neither waits for the other. The reader takes it back as soon as events come faster
-// than it is worth a notification each. Where it cannot work the reader polls. See "Waking up" in doc.go.
+// bell is the doorbell as the reader has it. The reader that sleeps has put its process into the
+// sequence outbox.waker, which each writer reads: one that finds it there notifies at its commit.
+// Neither waits for the other. The reader takes it back as soon as events come faster than it is
+// worth a notification each. Where it cannot work the reader polls. See "Waking up" in doc.go.
 type bell struct {
 	conn  *pgx.Conn // the reader's own session
 	term  int64     // of the lease
@@ -75,9 +76,9 @@ func (r *Relay) newBell(conn *pgx.Conn, term int64) *bell {
 	return &bell{conn: conn, term: term, cfg: r.cfg, track: r.track}
 }
 
-// again reports whether to look again at once after a look that found last: after one that was cut short, after a find
-// unless what comes next rings, and after the one look that found nothing and after which the reader may sleep, for what
-// was committed before writers notified.
+// again reports whether to look again at once after a look that found last: after one that was cut
+// short, after a find unless what comes next rings, and after the one look that found nothing and
+// after which the reader may sleep, for what was committed before writers notified.
 func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error) {
 	switch {
 	case read.gaps.cut():
@@ -93,9 +94,10 @@ func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error
 	return !b.held || read.behind, nil
 }
 
-// ask lets writers notify after a look that found nothing, and reports whether another look is due: since then, or since the last of those
-// that do not notify has ended. Each of these holds the lock on the sequence of ids from before it has read outbox.waker until after its
-// commit is visible. So who is not listed after the waker was set has committed, or reads it and notifies.
+// ask lets writers notify after a look that found nothing, and reports whether another look is due:
+// since then, or since the last of those that do not notify has ended. Each of these holds the lock
+// on the sequence of ids from before it has read outbox.waker until after its commit is visible. So
+// who is not listed after the waker was set has committed, or reads it and notifies.
 func (b *bell) ask(ctx context.Context) (again bool, err error) {
 	now := time.Now()
 	if b.held && len(b.early) == 0 || now.Before(b.restless) {
@@ -158,8 +160,8 @@ func (b *bell) check(ctx context.Context, now time.Time) (bool, error) {
 	return true, nil
 }
 
-// heard forgets the notifications that have come, before a look: it sees what they speak of. If they come too fast it does without for
-// a while.
+// heard forgets the notifications that have come, before a look: it sees what they speak of. If
+// they come too fast it does without for a while.
 func (b *bell) heard(ctx context.Context) error {
 	if !b.works {
 		return nil

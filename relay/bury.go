@@ -111,8 +111,9 @@ func (b *burier) bury(ctx context.Context) error {
 // maxUnreachable is how many events with ids that cannot be are moved at once; the next sweep moves the next.
 const maxUnreachable = 100
 
-// buryUnreachable moves events to outbox.dead_letters whose ids no reader gets to, see sql/bury_unreachable.sql. It is called before the
-// session reads which keys are held, and later on returns an error only if the session has to begin anew.
+// buryUnreachable moves events to outbox.dead_letters whose ids no reader gets to, see
+// sql/bury_unreachable.sql. It is called before the session reads which keys are held, and later on
+// returns an error only if the session has to begin anew.
 func (r *Relay) buryUnreachable(ctx context.Context) error {
 	const doing = "move events with impossible ids to outbox.dead_letters"
 	dead, err := moveUnreachable(ctx, r.db, r.cfg.AfterDeadLetter == HoldKey)

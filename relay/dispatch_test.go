@@ -513,8 +513,9 @@ func TestDoubtEndsTheSessionBeforeTheBrokerForgets(t *testing.T) {
 	}
 }
 
-// TestACallThatEndedEarlyIsGoneOnWith is about a publisher that bounds its calls. It is no failure: the events that are left
-// are sent at once, and neither the size of the calls nor any attempt suffers.
+// TestACallThatEndedEarlyIsGoneOnWith is about a publisher that bounds its calls. It is no failure:
+// the events that are left are sent at once, and neither the size of the calls nor any attempt
+// suffers.
 func TestACallThatEndedEarlyIsGoneOnWith(t *testing.T) {
 	t.Parallel()
 	events := []Event{event(1, "a"), event(2, "a"), event(3, "a"), event(4, "a")}

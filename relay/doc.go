@@ -96,10 +96,11 @@
 //     ended;
 //  4. of the owners of the other gaps, which have ended. If any has, its gaps are added and step 3 is done again.
 //
-// What 1 and 3 found is merged by id and handed out. If a limit cut step 3 short, that goes up to the first gap it left,
-// and the rest waits for the next round. A gap is closed once all writers that were first listed with it
-// have ended and a later look has found it empty. An open transaction delays only itself: only its gaps wait, and they
-// cost one small statement a round, however many they are.
+// What 1 and 3 found is merged by id and handed out. If a limit cut step 3 short, that goes up to
+// the first gap it left, and the rest waits for the next round. A gap is closed once all writers
+// that were first listed with it have ended and a later look has found it empty. An open
+// transaction delays only itself: only its gaps wait, and they cost one small statement a round,
+// however many they are.
 //
 // Why nothing overtakes. Let a round hand out row b of key K, and let a be an earlier row of K: of b's transaction, or
 // of one that had committed before b's transaction could draw (the rule for users: draw after locking what changes).
@@ -116,9 +117,10 @@
 // TestGapsInASimulatedDatabase runs this protocol against all orders of these steps; TestOrderWithinATransaction runs
 // the reader against Postgres.
 //
-// If more than 65,536 gaps wait, they are given up: memory is bounded. Then the end of each of their owners makes the
-// reader look for their rows among all ids at or below the head before it hands anything out. Of an owner without a known
-// id that end shows only in the list: in those microseconds a row of such a gap may be overtaken.
+// If more than 65,536 gaps wait, they are given up: memory is bounded. Then the end of each of
+// their owners makes the reader look for their rows among all ids at or below the head before it
+// hands anything out. Of an owner without a known id that end shows only in the list: in those
+// microseconds a row of such a gap may be overtaken.
 //
 // A new session begins at the last id that a receipt covers, and takes what lies between the receipts for gaps:
 // acknowledged rows that are retained are not read again, however many they are.
@@ -127,9 +129,10 @@
 //
 // # Waking up
 //
-// A relay that sleeps is woken by the commit of an event, and one that is awake costs writers no notification, which would make the commits
-// of the whole server wait for each other. Between them stands the sequence outbox.waker, which changes at once and not at a commit, and
-// which writers may only read. Its value is the server's process in which the reader sleeps, or 1:
+// A relay that sleeps is woken by the commit of an event, and one that is awake costs writers no
+// notification, which would make the commits of the whole server wait for each other. Between them
+// stands the sequence outbox.waker, which changes at once and not at a commit, and which writers
+// may only read. Its value is the server's process in which the reader sleeps, or 1:
 //
 //	writer (trigger ring on outbox.events)         reader (see the type bell)
 //	---------------------------------------------  -------------------------------------------------------------
@@ -139,9 +142,11 @@
 //	1: the reader is awake                         then waits for notifications alone while it finds nothing
 //	else: its commit notifies
 //
-// Woken, the reader publishes and sleeps on: the waker stays set, so what is committed next notifies too. It is set back when the reader
-// is woken so often that it hardly sleeps, and when it could do nothing if it were woken, because the publish loop is busy. A process that
-// has ended is noticed by the next commit, which sets the waker back. A former leader cannot set it, and sets back only its own.
+// Woken, the reader publishes and sleeps on: the waker stays set, so what is committed next
+// notifies too. It is set back when the reader is woken so often that it hardly sleeps, and when it
+// could do nothing if it were woken, because the publish loop is busy. A process that has ended is
+// noticed by the next commit, which sets the waker back. A former leader cannot set it, and sets
+// back only its own.
 //
 // It is a way to be early, and never the only one: a reader that sleeps looks every five seconds. If it finds an event then that nobody
 // announced (somebody has disabled the trigger, or the server's queue of notifications is half full, when none is added), it polls for a

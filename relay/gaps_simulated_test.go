@@ -97,8 +97,9 @@ func (s *simulation) release(r *rand.Rand, w *simulatedWriter) {
 	}
 }
 
-// list is sql/writers.sql: the sequence's lock and those on transaction ids. pg_locks copies the fast-path locks first, so
-// a lock that moves to the shared table meanwhile is listed twice, and by PREPARE TRANSACTION under both names.
+// list is sql/writers.sql: the sequence's lock and those on transaction ids. pg_locks copies the
+// fast-path locks first, so a lock that moves to the shared table meanwhile is listed twice, and by
+// PREPARE TRANSACTION under both names.
 func (s *simulation) list(r *rand.Rand) (list []heldWriter) {
 	for _, w := range s.writers {
 		if !w.holds.sequence {

@@ -49,9 +49,10 @@ func limitsOf(state StreamState) string {
 	return fmt.Sprintf("%s, max_age is %s", state.Expires, state.MaxAge)
 }
 
-// doubt returns the part of a stream that is gone, and that a limit which the stream had before, or has got since, may
-// have removed. What a limit removes that has not changed is no doubt, nor is what a stream lacks that may remove events
-// at any moment as it is now: consumers, or its present settings, explain it.
+// doubt returns the part of a stream that is gone, and that a limit which the stream had before, or
+// has got since, may have removed. What a limit removes that has not changed is no doubt, nor is
+// what a stream lacks that may remove events at any moment as it is now: consumers, or its present
+// settings, explain it.
 func (k kept) doubt(at place, state StreamState) (loss, bool) {
 	now := k.next(state)
 	lost := loss{place: at, after: math.MaxUint64, from: k.from, before: min(now.from, state.First)}

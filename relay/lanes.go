@@ -12,8 +12,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// maxParked bounds the events that wait in lanes, each of which is tried again by itself. What comes beyond is set aside,
-// see [aside].
+// maxParked bounds the events that wait in lanes, each of which is tried again by itself. What
+// comes beyond is set aside, see [aside].
 const maxParked = 2000
 
 // failures counts what happened to the first event of a lane.

@@ -113,7 +113,8 @@ type tenancy struct {
 // take asks for the lease once, and returns who leads then. Held says that it is this relay. If ctx ends meanwhile, a lease that was taken
 // is given back.
 func (t *tenancy) take(ctx context.Context, conn *pgxpool.Conn) (Lease, error) {
-	// A stop waits a moment for the answer: a statement that is given up may still take the lease, after it was given back.
+	// A stop waits a moment for the answer: a statement that is given up may still take the lease,
+	// after it was given back.
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.ttl)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(freeTimeout, cancel) })()

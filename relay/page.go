@@ -15,8 +15,8 @@ import (
 // limits bound what one read returns.
 type limits struct{ events, bytes int }
 
-// after returns the limits of the read that follows one with these which returned p. Where the bytes ended the page, it asks
-// for not many more events than fit.
+// after returns the limits of the read that follows one with these which returned p. Where the
+// bytes ended the page, it asks for not many more events than fit.
 func (l limits) after(p page, most limits) limits {
 	events := l.events * moreEvents
 	if p.omitted || p.bytes >= l.bytes {
@@ -25,8 +25,8 @@ func (l limits) after(p page, most limits) limits {
 	return limits{events: max(1, min(events, most.events)), bytes: most.bytes}
 }
 
-// page is what one read returned. Events of which a part cannot be read are in broken as well: they were not written through
-// outbox's checks, and must not stop the others.
+// page is what one read returned. Events of which a part cannot be read are in broken as well: they
+// were not written through outbox's checks, and must not stop the others.
 type page struct {
 	events  []Event
 	broken  map[int64]*PermanentError
@@ -78,8 +78,8 @@ func merge(late, fresh page) page {
 // headerSize is about what a header takes in memory beside its text.
 const headerSize = 64
 
-// sizeOf returns about how many bytes an event takes in memory, which is what limits count: many small headers take several
-// times their text.
+// sizeOf returns about how many bytes an event takes in memory, which is what limits count: many
+// small headers take several times their text.
 func sizeOf(event *Event) int {
 	size := len(event.Payload)
 	for name, value := range event.Headers {
@@ -88,9 +88,9 @@ func sizeOf(event *Event) int {
 	return size
 }
 
-// readPage runs a statement that returns events, and keeps about most bytes of them. If there is one it makes room for so
-// many events at once, and for more as they come. The statement fails, and the error wraps [errAgain], if the table is not the
-// one that was read before.
+// readPage runs a statement that returns events, and keeps about most bytes of them. If there is
+// one it makes room for so many events at once, and for more as they come. The statement fails, and
+// the error wraps [errAgain], if the table is not the one that was read before.
 func readPage(ctx context.Context, db Queryer, read mark, room, most int, sql string, args ...any) (page, error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTimeout)
 	defer cancel()

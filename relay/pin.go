@@ -15,9 +15,10 @@ import (
 //go:embed sql/pin.sql
 var pinSQL string
 
-// Pin returns db with a search path of pg_catalog for each statement. Where a session looks into other schemas too, whoever may create
-// functions and operators there could have them called by our statements. The sessions of [NewPool] look into none, but those
-// of a pooler belong to others too. What is neither a pool nor a connection is returned as it is.
+// Pin returns db with a search path of pg_catalog for each statement. Where a session looks into
+// other schemas too, whoever may create functions and operators there could have them called by our
+// statements. The sessions of [NewPool] look into none, but those of a pooler belong to others too.
+// What is neither a pool nor a connection is returned as it is.
 func Pin(db Queryer) Queryer {
 	if l, ok := db.(link); ok {
 		return pinned{l}
@@ -100,9 +101,10 @@ type statement struct {
 	args []any
 }
 
-// queryBehind runs two statements in one transaction, of which the first sets the search path, and returns the answer to the second. That
-// takes one round trip, but not the first time on a connection of a pooler: the driver has a statement described before it sends any, and
-// what the names in it mean must be asked under our search path.
+// queryBehind runs two statements in one transaction, of which the first sets the search path, and
+// returns the answer to the second. That takes one round trip, but not the first time on a
+// connection of a pooler: the driver has a statement described before it sends any, and what the
+// names in it mean must be asked under our search path.
 func queryBehind(ctx context.Context, conn *pgx.Conn, release func(), first, then statement) (pgx.Rows, error) {
 	known := described(conn)
 	end := func(err error) error {

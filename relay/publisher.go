@@ -20,8 +20,9 @@ type Publisher interface {
 	// that nothing is known of the event, so that a forgotten event is sent again, never lost. An event for
 	// which the broker gave its word is Stored; one that it refused carries an Err (see [Outcome]).
 	//
-	// A non-nil err speaks of the whole broker (see [ErrUnavailable], [ErrMisconfigured], [ThrottledError], [ErrNotSent];
-	// anything else means that the outcome is ambiguous); it holds for those events whose outcome says nothing.
+	// A non-nil err speaks of the whole broker (see [ErrUnavailable], [ErrMisconfigured],
+	// [ThrottledError], [ErrNotSent]; anything else means that the outcome is ambiguous); it holds
+	// for those events whose outcome says nothing.
 	//
 	// An event that is not Stored and whose refusal is not a [PermanentError] may be followed by stored events of other
 	// keys, but never by a stored event of its own key.

@@ -236,8 +236,8 @@ func (r *reader) sweep(ctx context.Context) (found int, err error) {
 // fromStart is where a sweep begins and ends: behind every id that is no event's.
 const fromStart = int64(math.MinInt64)
 
-// sweepStep does a part of a sweep, behind id after, that takes some ten milliseconds. It returns the id to go on behind,
-// or fromStart at the end.
+// sweepStep does a part of a sweep, behind id after, that takes some ten milliseconds. It returns
+// the id to go on behind, or fromStart at the end.
 func (r *reader) sweepStep(ctx context.Context, after int64) (found int, next int64, err error) {
 	// What is on its way is listed before the snapshots: an event that is settled later is known, one that was settled
 	// before has a receipt or is gone.

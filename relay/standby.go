@@ -83,9 +83,9 @@ func nameSession(process int64, role, application string) string {
 	return fmt.Sprintf("process %d of role %q, application %q", process, role, application)
 }
 
-// awaitLease waits until it is time to ask for the lease again: when its owner gives it back, when it expires, and now and then. Many
-// relays that wait do not ask at the same moment. Anybody may notify: if that comes more often than wakes allows, the process is returned
-// that did it last.
+// awaitLease waits until it is time to ask for the lease again: when its owner gives it back, when
+// it expires, and now and then. Many relays that wait do not ask at the same moment. Anybody may
+// notify: if that comes more often than wakes allows, the process is returned that did it last.
 func awaitLease(ctx context.Context, conn *pgxpool.Conn, l Lease, listening bool, wakes *rate.Limiter) (flooding uint32, err error) {
 	wait := standbyInterval/2 + rand.N(standbyInterval/2) //nolint:gosec // no secret
 	if left := l.Until.Sub(l.now); left > 0 && left < wait {

@@ -540,7 +540,8 @@ func (t *tracker) wakes() {
 	t.polling = ""
 }
 
-// keptAwake notes which session keeps the relay from sleeping by a transaction that is open for long; empty if none does.
+// keptAwake notes which session keeps the relay from sleeping by a transaction that is open for
+// long; empty if none does.
 func (t *tracker) keptAwake(by string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

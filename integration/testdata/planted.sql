@@ -3,9 +3,8 @@ create sequence planting.called minvalue 0;
 create table planting.planted (number bigint generated always as identity primary key, signature text not null);
 grant usage on schema planting to public;
 grant usage, update on sequence planting.called to public;
--- next
--- The types with which a parameter of a type may be called: of one that is polymorphic any, of others those that are cast to it. A
--- literal counts as text, if a function takes that.
+-- next The types with which a parameter of a type may be called: of one that is polymorphic any, of
+-- others those that are cast to it. A literal counts as text, if a function takes that.
 create function planting.kinds(wanted oid) returns text[]
     language sql set search_path = pg_catalog
 as $$

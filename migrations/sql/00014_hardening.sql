@@ -1,11 +1,11 @@
--- What a hostile or careless role can do to an outbox: have its own functions called, write a row that cannot be read, keep the relay
--- awake or the writers notifying.
+-- What a hostile or careless role can do to an outbox: have its own functions called, write a row
+-- that cannot be read, keep the relay awake or the writers notifying.
 
 -- +goose Up
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
--- Names are found in pg_catalog, and pg_temp comes last. Functions whose names were looked up when they were made are made again, for that
--- may have been under another search path.
+-- Names are found in pg_catalog, and pg_temp comes last. Functions whose names were looked up when
+-- they were made are made again, for that may have been under another search path.
 alter function outbox.grant_operator(regrole) set search_path = pg_catalog, pg_temp;
 
 -- +goose StatementBegin
@@ -58,16 +58,19 @@ begin atomic
 end;
 -- +goose StatementEnd
 
--- The waker: its value is the process of the server in which the relay sleeps, or 1 if that is awake. Writers read it in one call, and it
--- changes at once, not at a commit. Only who has the right can set it; an advisory lock, which it replaces, anybody could hold.
+-- The waker: its value is the process of the server in which the relay sleeps, or 1 if that is
+-- awake. Writers read it in one call, and it changes at once, not at a commit. Only who has the
+-- right can set it; an advisory lock, which it replaces, anybody could hold.
 create sequence if not exists outbox.waker;
 comment on sequence outbox.waker is
     'The process of the server in which the relay sleeps and wants to be notified; 1 while it is awake. Set by the relay, read by each writer.';
 grant select on sequence outbox.waker to public;
 
--- It runs with the rights of its owner to set the waker back where a relay has ended without doing so: else every commit would notify.
--- No business transaction may fail for this: a notification would fail one when the server's queue of them is full, because a session
--- listens and does not read, and PREPARE TRANSACTION refuses one that has notified. The relay knows both cases, and looks by itself.
+-- It runs with the rights of its owner to set the waker back where a relay has ended without doing
+-- so: else every commit would notify. No business transaction may fail for this: a notification
+-- would fail one when the server's queue of them is full, because a session listens and does not
+-- read, and PREPARE TRANSACTION refuses one that has notified. The relay knows both cases, and
+-- looks by itself.
 -- +goose StatementBegin
 create or replace function outbox.ring() returns trigger
     language plpgsql volatile security definer
@@ -127,10 +130,12 @@ end
 $$;
 -- +goose StatementEnd
 
--- Rows that cannot be read or settled. The rules hold for new rows alone: old ones are a few minutes of events, the relay moves a broken one
--- to outbox.dead_letters by itself, and to look at all rows would take long in a large table. Ids up to there last for 100,000 years at a
--- million events a second; a sequence that is set higher by mistake is refused there and not in the writers' transactions.
--- Each lock is asked for briefly, and again, for it waits for the writers that are open, and later ones wait for it.
+-- Rows that cannot be read or settled. The rules hold for new rows alone: old ones are a few
+-- minutes of events, the relay moves a broken one to outbox.dead_letters by itself, and to look at
+-- all rows would take long in a large table. Ids up to there last for 100,000 years at a million
+-- events a second; a sequence that is set higher by mistake is refused there and not in the
+-- writers' transactions. Each lock is asked for briefly, and again, for it waits for the writers
+-- that are open, and later ones wait for it.
 -- +goose StatementBegin
 do $$
 declare

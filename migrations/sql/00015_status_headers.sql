@@ -1,8 +1,9 @@
 -- Headers named Status and Description are refused, in any case of letters.
 --
--- NATS servers talk to clients in messages without data that have these headers. A client takes an event with such a header
--- for a word of the server, and drops it or ends its consumer. A reader of headers alone gets no data of any event.
--- Events that are in the table already become dead letters.
+-- NATS servers talk to clients in messages without data that have these headers. A client takes an
+-- event with such a header for a word of the server, and drops it or ends its consumer. A reader of
+-- headers alone gets no data of any event. Events that are in the table already become dead
+-- letters.
 
 -- +goose Up
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);

@@ -16,8 +16,9 @@ type Config struct {
 	// least 1 s. It is longer than After: a broker that has just recovered from an outage may fail
 	// again.
 	FailbackAfter time.Duration `yaml:"failback_after"`
-	// Rehome says whether the primary gets, when it is back, the events that only the fallback got. Without it a primary
-	// that left events without an answer may still get up to four of those: they show whether it stores events again.
+	// Rehome says whether the primary gets, when it is back, the events that only the fallback got.
+	// Without it a primary that left events without an answer may still get up to four of those:
+	// they show whether it stores events again.
 	Rehome bool `yaml:"rehome"`
 }
 

@@ -1,5 +1,7 @@
--- How much waits: the rows from id $1 on, counted up to $2 of them and beyond that bounded by the distance of ids, and $3, the
--- least id that waits before $1, for its age. Ids above the highest that a row may have are those of bury_unreachable.sql. Never a count(*) of the table, which takes minutes just when it matters.
+-- How much waits: the rows from id $1 on, counted up to $2 of them and beyond that bounded by the
+-- distance of ids, and $3, the least id that waits before $1, for its age. Ids above the highest
+-- that a row may have are those of bury_unreachable.sql. Never a count(*) of the table, which takes
+-- minutes just when it matters.
 with counted as (
     select count(*) as events, max(id) as last_id
     from (select id from outbox.events where id >= $1::bigint and id <= 4611686018427387903 order by id limit $2) as first_events

@@ -1,6 +1,7 @@
--- Events whose ids are above the highest that a row may have, up to $1 of them, move to outbox.dead_letters with the reason $2 and the
--- error $3, as in bury.sql. No sequence draws such ids; no other statement looks at them, for those at the end of bigint have no
--- successor, and one of them would seem to be the last that was drawn.
+-- Events whose ids are above the highest that a row may have, up to $1 of them, move to
+-- outbox.dead_letters with the reason $2 and the error $3, as in bury.sql. No sequence draws such
+-- ids; no other statement looks at them, for those at the end of bigint have no successor, and one
+-- of them would seem to be the last that was drawn.
 with doomed as (
     select id from outbox.events where id > 4611686018427387903 order by id limit $1
 ), removed as (

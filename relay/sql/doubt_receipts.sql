@@ -1,7 +1,8 @@
--- Whether the ids of receipts of generation $1 may have been drawn again although it is the same, and whether there are
--- receipts of other generations. The sequence has gone back behind one of them, or the first or last row of one of the last
--- two is not the acknowledged one: an id that is drawn again is followed by all ids after it, so a sequence that has passed
--- the receipts again has passed the last ones too. A receipt may cover no id any more.
+-- Whether the ids of receipts of generation $1 may have been drawn again although it is the same,
+-- and whether there are receipts of other generations. The sequence has gone back behind one of
+-- them, or the first or last row of one of the last two is not the acknowledged one: an id that is
+-- drawn again is followed by all ids after it, so a sequence that has passed the receipts again has
+-- passed the last ones too. A receipt may cover no id any more.
 with highest as (
     select id, upper(ids) - 1 as last_id
     from outbox.receipts

@@ -1,5 +1,5 @@
--- The events that have appeared in the gaps $4..$5 (their first and last ids, in order), up to $6 events and about $7 bytes,
--- measured as in read_measured.sql.
+-- The events that have appeared in the gaps $4..$5 (their first and last ids, in order), up to $6
+-- events and about $7 bytes, measured as in read_measured.sql.
 select id, event_id, subject, coalesce(key, ''),
        case when coalesce(before, 0) < $7 then headers end, case when coalesce(before, 0) < $7 then payload end,
        created_at, coalesce(async_commit, false)

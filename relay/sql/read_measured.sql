@@ -1,6 +1,7 @@
--- The events after the head, $2, in order, up to $4 events and about $5 bytes; the first event always fits. Where the bytes
--- end the page one more row comes, without a payload. Many small headers take six times their text in memory. Measuring takes
--- three times as long as reading, where payloads are small: read_new.sql does without. octet_length reads a toasted payload's
+-- The events after the head, $2, in order, up to $4 events and about $5 bytes; the first event
+-- always fits. Where the bytes end the page one more row comes, without a payload. Many small
+-- headers take six times their text in memory. Measuring takes three times as long as reading,
+-- where payloads are small: read_new.sql does without. octet_length reads a toasted payload's
 -- length without fetching it, so a batch that is cut costs no payloads.
 select id, event_id, subject, coalesce(key, ''),
        case when coalesce(before, 0) < $5 then headers end, case when coalesce(before, 0) < $5 then payload end,

@@ -50,8 +50,8 @@ func (g *Game) play(ctx context.Context, t turn) error {
 	return nil
 }
 
-// write locks the players, changes them, and writes the events, each by a statement of its own, as services do that publish
-// where something happens. It also returns the events when it fails.
+// write locks the players, changes them, and writes the events, each by a statement of its own, as
+// services do that publish where something happens. It also returns the events when it fails.
 func (t turn) write(ctx context.Context, tx pgx.Tx) ([]account.Event, error) {
 	locked, err := lock(ctx, tx, t.ids)
 	if err != nil {
