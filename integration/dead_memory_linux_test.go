@@ -42,6 +42,8 @@ func TestAListOfDeadLettersIsNotKeptInMemory(t *testing.T) {
 	for _, form := range []string{"--json", "--sort=newest"} {
 		cmd := exec.CommandContext(t.Context(), c.program, "dead", "list", "--limit=0", form)
 		cmd.Env, cmd.Dir = c.env, t.TempDir()
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
@@ -54,7 +56,7 @@ func TestAListOfDeadLettersIsNotKeptInMemory(t *testing.T) {
 				require.True(t, json.Valid(lines.Bytes()))
 			}
 		}
-		require.NoError(t, cmd.Wait())
+		require.NoError(t, cmd.Wait(), "%s", &stderr)
 		require.GreaterOrEqual(t, seen, letters)
 		require.Less(t, peak, 64<<10, "KiB, %s", form)
 	}

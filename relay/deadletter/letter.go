@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gameoutbox/relay/outbox"
+	"github.com/gameoutbox/relay/relay"
 )
 
 // Letter is a dead letter without what may be large.
@@ -57,7 +58,7 @@ func (s *Store) Each(ctx context.Context, sel Selection, opts ListOptions, show 
 	if opts.Limit == 0 {
 		limit = nil
 	}
-	rows, err := s.pool.Query(ctx, withMeant(listSQL), sel.args(limit, opts.ByID)...)
+	rows, err := relay.Pin(s.pool).Query(ctx, withMeant(listSQL), sel.args(limit, opts.ByID)...)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ from (values
     ('enable_bitmapscan', 'off'),
     ('jit', 'off'),
     ('work_mem', '32MB'),
+    -- Workers are for the service, and theirs of a container have little shared memory to sort in.
+    ('max_parallel_workers_per_gather', '0'),
     -- The server ends the session within half a minute after the relay's host has gone silent. By the defaults of the system that takes
     -- hours.
     ('tcp_keepalives_idle', '10'),

@@ -19,7 +19,7 @@ select 1 operator(pg_catalog./) (
            from (values
                ('search_path', 'pg_catalog, pg_temp'),
                ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'),
-               ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('work_mem', '32MB'),
+               ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('work_mem', '32MB'), ('max_parallel_workers_per_gather', '0'),
                ('bytea_output', 'hex'),
                ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
                ('transaction_timeout', '0')
