@@ -170,7 +170,7 @@ func TestCLIRunMigratesIfAsked(t *testing.T) {
 func TestCLIStartsDuringAnOutageOfTheBroker(t *testing.T) {
 	t.Parallel()
 	db := migrated(t)
-	c := newCLI(t, db.URL, "OUTBOX_MQ_NATS_URL=nats://relay:hunter2@"+unusedAddress(t), "OUTBOX_MQ_CONNECT_TIMEOUT=500ms", "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=1s")
+	c := newCLI(t, db.URL, "OUTBOX_MQ_NATS_URL=nats://relay:hunter2@"+harness.FreeAddress(t), "OUTBOX_MQ_CONNECT_TIMEOUT=500ms", "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=1s")
 	c.mustRun(t, "publish", "game.x", "{}")
 	p := c.start(t)
 
@@ -202,7 +202,7 @@ func TestCLIStatus(t *testing.T) {
 	c.mustRun(t, "publish", subject+".b")
 
 	alone := c
-	alone.env = slices.Concat(c.env, []string{"OUTBOX_ADMIN_LISTEN=" + unusedAddress(t)})
+	alone.env = slices.Concat(c.env, []string{"OUTBOX_ADMIN_LISTEN=" + harness.FreeAddress(t)})
 	table := alone.mustRun(t, "status")
 	require.Regexp(t, `backlog +2 events\n`, table)
 	require.Regexp(t, `relay +none answers at http://127\.0\.0\.1:\d+ \(.*connection refused\)\n`, table)

@@ -316,7 +316,7 @@ func TestARetryWhoseStreamCannotBeReadSaysSo(t *testing.T) {
 	s.publish(t, "k", 1, 1)
 	requireSettled(t, s.pool)
 	blind := s.cli
-	blind.env = slices.Concat(blind.env, []string{"OUTBOX_MQ_NATS_URL=nats://" + unusedAddress(t), "OUTBOX_MQ_CONNECT_TIMEOUT=500ms"})
+	blind.env = slices.Concat(blind.env, []string{"OUTBOX_MQ_NATS_URL=nats://" + harness.FreeAddress(t), "OUTBOX_MQ_CONNECT_TIMEOUT=500ms"})
 	got := blind.run(t, "dead", "retry", s.toDead(t, 1))
 	require.Equal(t, 1, got.code)
 	require.Regexp(t, `1 acknowledged, but not seen in the stream: .*broker unavailable`, got.out)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -54,7 +53,7 @@ func newProcessWith(t testing.TB, databaseURL string, settings ...string) *proce
 // newIdleProcess returns a relay that is told nothing but where its admin server listens.
 func newIdleProcess(t testing.TB) *process {
 	t.Helper()
-	p := &process{t: t, path: harness.BuildRelay(t), admin: freeAddress(t)}
+	p := &process{t: t, path: harness.BuildRelay(t), admin: harness.FreeAddress(t)}
 	p.env = []string{"OUTBOX_ADMIN_LISTEN=" + p.admin}
 	t.Cleanup(func() {
 		p.kill()
@@ -69,14 +68,6 @@ func newIdleProcess(t testing.TB) *process {
 func (p *process) troubles() string {
 	lines := strings.SplitAfter(p.output.String(), "\n")
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"level":"info"`) }), "")
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 func (p *process) start() {

@@ -42,7 +42,7 @@ func TestTheFallbackLeavesTheConfiguration(t *testing.T) {
 	r := newStandby(t, harness.Redis(t), fmt.Sprintf("removed:%d", time.Now().UnixNano()))
 	c := newCLI(t, db.URL, append(env, "OUTBOX_RELAY_RETENTION=1s", "OUTBOX_MQ_CONNECT_TIMEOUT=500ms", "OUTBOX_RELAY_SHUTDOWN_TIMEOUT=1s")...)
 	with := func(more ...string) cli { return cli{program: c.program, env: slices.Concat(c.env, more)} }
-	away := "OUTBOX_MQ_NATS_URL=nats://" + unusedAddress(t)
+	away := "OUTBOX_MQ_NATS_URL=nats://" + harness.FreeAddress(t)
 
 	p := with(append(r.env(), away)...).start(t)
 	ids := publishKeyed(t, c, subject, 3)

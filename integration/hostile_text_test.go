@@ -81,7 +81,7 @@ func TestHostileTextReachesNoTerminal(t *testing.T) {
 		from generate_series(1, 3) n`, hidden, hostile)
 	require.NoError(t, err)
 	env, subject := ownStream(t, harness.NATS(t))
-	c := newCLI(t, db.URL, append(env, "OUTBOX_ADMIN_LISTEN="+unusedAddress(t))...)
+	c := newCLI(t, db.URL, append(env, "OUTBOX_ADMIN_LISTEN="+harness.FreeAddress(t))...)
 	relay := c.start(t)
 	c.mustRun(t, "publish", subject+"."+hidden, hostile, "--key", hidden)
 	require.Eventually(t, func() bool {

@@ -189,7 +189,7 @@ func TestARelayWithoutStandardError(t *testing.T) {
 	db, server := migrated(t), harness.NATS(t)
 	env, subject := ownStream(t, server)
 	s := newStream(t, server, subject)
-	address := unusedAddress(t)
+	address := harness.FreeAddress(t)
 	c := newCLI(t, db.URL, append(env, "OUTBOX_ADMIN_LISTEN="+address)...)
 	p := &relayProcess{cmd: exec.Command("sh", "-c", `exec "$0" run 2>&- >&-`, c.program), ended: make(chan struct{}), admin: "http://" + address}
 	p.cmd.Env, p.cmd.Dir = c.env, t.TempDir()

@@ -14,6 +14,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gameoutbox/relay/integration/harness"
 	"github.com/gameoutbox/relay/publishers/jetstream"
 	"github.com/gameoutbox/relay/relay/replay"
 	"github.com/gameoutbox/relay/relay/selection"
@@ -120,7 +121,7 @@ func TestReplayWithTheSameIDs(t *testing.T) {
 	require.Zero(t, rowCount(t, b.db.Pool, "outbox.replays"))
 	require.Contains(t, b.cli(t).mustRun(t, "replay", "--all", "--dry-run"), "would drop up to 10")
 
-	away := b.cli(t, "OUTBOX_MQ_NATS_URL=nats://"+unusedAddress(t))
+	away := b.cli(t, "OUTBOX_MQ_NATS_URL=nats://"+harness.FreeAddress(t))
 	requireStartFails(t, away.run(t, "replay", "--all", "--same-ids"), 1, "cannot ask the stream", "--force")
 	require.Contains(t, away.mustRun(t, "replay", "--all", "--dry-run"), "unknown")
 

@@ -181,7 +181,7 @@ func TestASourceBeginsOnItsFallback(t *testing.T) {
 	f := newShards(t, 3, "begin")
 	r := newStandby(t, harness.Redis(t), fmt.Sprintf("begin:%d", time.Now().UnixNano()))
 	p := f.process(t, "")
-	p.env = append(append(p.env, r.env()...), "OUTBOX_SOURCES_S01_MQ_NATS_URL=nats://"+freeAddress(t), "OUTBOX_FAILOVER_AFTER=10m")
+	p.env = append(append(p.env, r.env()...), "OUTBOX_SOURCES_S01_MQ_NATS_URL=nats://"+harness.FreeAddress(t), "OUTBOX_FAILOVER_AFTER=10m")
 	for i, db := range f.dbs {
 		publishOne(t, db, f.s.subject+"."+f.names[i])
 	}

@@ -139,7 +139,7 @@ func TestWhichSourcesEndTheStart(t *testing.T) {
 	requireStartFails(t, c.run(t, "run", "--config", file(absent, withDatabase(t, db.URL, name+"x"))), 1,
 		"none of the 2 sources can be served", "a: cannot connect to Postgres", "b: cannot connect to Postgres", "create the database")
 
-	p := c.start(t, "--config", file("postgres://relay@"+unusedAddress(t)+"/game?sslmode=disable", absent))
+	p := c.start(t, "--config", file("postgres://relay@"+harness.FreeAddress(t)+"/game?sslmode=disable", absent))
 	p.requireWaits(t, "a: cannot connect to Postgres: ")
 	readyz := func(text string) func() bool {
 		return func() bool {

@@ -469,7 +469,7 @@ func TestVerifyNeedsABrokerAndRights(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, nil)
 	requireStartFails(t, newCLI(t, b.db.URL).run(t, "verify"), 2, "no broker is configured", "set mq.nats_url")
-	requireStartFails(t, b.cli(t, "OUTBOX_MQ_NATS_URL=nats://"+unusedAddress(t)).run(t, "verify"), 1, "cannot read the stream", "check that the server runs")
+	requireStartFails(t, b.cli(t, "OUTBOX_MQ_NATS_URL=nats://"+harness.FreeAddress(t)).run(t, "verify"), 1, "cannot read the stream", "check that the server runs")
 	requireStartFails(t, b.cli(t).run(t, "verify", "--since", "yesterday"), 2, `--since: "yesterday" is no time`)
 	requireStartFails(t, b.cli(t).run(t, "verify", "--no-wait"), 2, "--no-wait is for --repair")
 	gone := b.cli(t, "OUTBOX_MQ_STREAM_NAME=gone", "OUTBOX_MQ_SUBJECTS=gone.>")

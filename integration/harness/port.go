@@ -5,14 +5,32 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
-// freePort returns a port of the loopback address that nobody listens on. It lies below the range from which systems
-// take ports for outgoing connections, so that it is still free when a stopped server comes back to it.
+// FreeAddress returns an address of this machine that nobody listens on, see freePort.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	port, err := freePort()
+	require.NoError(tb, err)
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
+
+// given are the ports that this process has handed out.
+var given sync.Map
+
+// freePort returns a port of the loopback address that nobody listens on, and returns each once. It lies below the range from
+// which systems take ports for outgoing connections, so that it is still free when a stopped server comes back to it.
 func freePort() (int, error) {
 	const low, high, tries = 20000, 32000, 100
 	for range tries {
 		port := low + rand.IntN(high-low)
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
+		}
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
