@@ -26,6 +26,7 @@ var errUnanswered = errors.New("the broker gave no answer for some events")
 type dispatcher struct {
 	cfg       Config
 	publisher Publisher
+	ledger    Ledger                                               // of the publisher; nil if it has none
 	reread    func(ctx context.Context, ids []int64) (page, error) // reads what waited in lanes
 	track     *tracker
 	metrics   *metrics
@@ -180,6 +181,9 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if len(outcomes) != len(events) {
 		outcomes = make([]Outcome, len(events))
 	}
+	if failed := d.compare(ctx, events, outcomes); err == nil {
+		err = failed
+	}
 	unknown := leavesUnknown(events, outcomes)
 	if err == nil && unknown {
 		err = errUnanswered
@@ -191,6 +195,19 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 		outcomes[0].Err = &AmbiguousError{err} // it failed in company and alone: the cause may be the event
 	}
 	return outcomes, err
+}
+
+// compare looks what the broker has stored under the ids that it recognised.
+func (d *dispatcher) compare(ctx context.Context, events []Event, outcomes []Outcome) error {
+	compared := newComparison(d.ledger, events, outcomes)
+	if compared == nil {
+		return nil
+	}
+	d.progress.work(d.limit)
+	defer d.progress.work(memoryLimit)
+	removed, err := compared.run(ctx)
+	d.track.uncompared(removed)
+	return err
 }
 
 // leavesUnknown reports whether a publisher said nothing of an event. An event that stands behind a refused one of its key needs no

@@ -282,8 +282,9 @@ func (r *Relay) pipeline(ctx context.Context, until deadlines, db *database, rin
 }
 
 func (r *Relay) newDispatcher(parked *parkedIDs, held *heldKeys, aside *aside, out chan<- settlement, rehomed []span) *dispatcher {
+	ledger, _ := r.active.(Ledger)
 	return &dispatcher{
-		cfg: r.cfg, publisher: r.active, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
+		cfg: r.cfg, publisher: r.active, ledger: ledger, track: r.track, metrics: r.metrics, clock: &r.clock, out: out,
 		reread: func(ctx context.Context, ids []int64) (page, error) {
 			p, err := readIDs(ctx, r.db, mark{generation: r.table}, ids, limits{events: r.cfg.BatchEvents, bytes: r.cfg.BatchBytes})
 			return markRehomed(p, rehomed), err

@@ -40,13 +40,15 @@ type Scan struct {
 type StoredEvent struct {
 	Sequence uint64
 	// ID and EventID are those of the event that was published.
-	ID       int64
-	EventID  outbox.ID
-	Subject  string
-	Key      string
-	Headers  map[string]string // the event's own
-	Payload  []byte
-	StoredAt time.Time // by the broker's clock
+	ID      int64
+	EventID outbox.ID
+	Subject string
+	Key     string
+	Headers map[string]string // the event's own
+	Payload []byte
+	// CreatedAt is that of the event; the zero time where it was not read.
+	CreatedAt time.Time
+	StoredAt  time.Time // by the broker's clock
 }
 
 // StreamState describes a stream at one moment.

@@ -12,6 +12,7 @@ type metrics struct {
 	openGaps    prometheus.Gauge
 	published   prometheus.Counter
 	duplicates  prometheus.Counter
+	uncompared  prometheus.Counter
 	retried     prometheus.Counter
 	buried      *prometheus.CounterVec
 	sweepFound  prometheus.Counter
@@ -69,6 +70,7 @@ func newMetrics(registerer prometheus.Registerer, broker string) *metrics {
 		openGaps:    gauge("open_gaps", "Ranges of ids that may still belong to an open transaction."),
 		published:   counter("published_total", "Events that the broker acknowledged."),
 		duplicates:  counter("duplicates_total", "Acknowledged events that the broker already had."),
+		uncompared:  counter("duplicates_uncompared_total", "Of these, those that it has removed since, so that they were compared with nothing."),
 		retried:     counter("retried_total", "Events that were sent again."),
 		sweepFound:  counter("sweep_found_total", "Events found only by the safety sweep; should stay 0."),
 		sessions:    counter("sessions_total", "Sessions in which this relay read the outbox from its beginning as the leader."),

@@ -71,7 +71,8 @@ type Warner interface {
 type Outcome struct {
 	// Stored says that the broker acknowledged the event; only then is the row settled.
 	Stored bool
-	// Duplicate says, of a Stored event, that the broker already had it and stored nothing new.
+	// Duplicate says, of a Stored event, that the broker knew its EventID and stored nothing new. Of a
+	// publisher that is a [Ledger] the relay then compares it with what lies at Sequence.
 	Duplicate bool
 	// Sequence is a place in the broker's stream: of a Duplicate its own, of any other Stored event its own or a later one.
 	// It is 0 where the broker did not tell it.
@@ -105,13 +106,14 @@ const (
 	ReasonBadSubject Reason = "bad_subject" // a subject that the broker does not take
 	ReasonBadHeader  Reason = "bad_header"  // headers that the broker does not take
 	ReasonUnreadable Reason = "unreadable"  // the relay's own: a row with an id or a time that it cannot represent
+	ReasonIDTaken    Reason = "id_taken"    // the relay's own: the broker has another event under the event's id
 	ReasonRefused    Reason = "refused"     // refused for good for another cause, which the error tells
 	ReasonAttempts   Reason = "attempts"    // the relay's own: relay.max_attempts were spent
 )
 
 // Reasons returns every reason that a dead letter can have.
 func Reasons() []Reason {
-	return []Reason{ReasonTooLarge, ReasonBadSubject, ReasonBadHeader, ReasonUnreadable, ReasonRefused, ReasonAttempts}
+	return []Reason{ReasonTooLarge, ReasonBadSubject, ReasonBadHeader, ReasonUnreadable, ReasonIDTaken, ReasonRefused, ReasonAttempts}
 }
 
 // PermanentError is the refusal of one event that no retry can change. The relay moves the event to

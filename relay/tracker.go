@@ -378,6 +378,16 @@ func (t *tracker) published(events, duplicates int) {
 	t.metrics.duplicates.Add(float64(duplicates))
 }
 
+// uncompared notes events whose ids the broker knew, and which it no longer has.
+func (t *tracker) uncompared(events int) {
+	if events == 0 {
+		return
+	}
+	t.metrics.uncompared.Add(float64(events))
+	t.lines.warn("the broker knew the ids of events and has removed what it stored under them: it cannot be told whether they are the same",
+		zap.Int("events", events), zap.String("effect", "they count as stored"))
+}
+
 func (t *tracker) retried(events int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

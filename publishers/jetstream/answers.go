@@ -68,8 +68,6 @@ func (b *batch) takeError(place int, refusal *apiError) {
 // forgotten notes that nothing more will be said of this batch.
 func (b *batch) forgotten() {
 	b.ended = true
-	// The batch may have been opened at another stream, whose acknowledgements do not count.
-	b.call.link.provenAt = time.Time{}
 }
 
 func (b *batch) takeEnd(a answer) {
@@ -132,27 +130,28 @@ func (b *batch) takeDenied(denied *deniedError) {
 	}
 }
 
-// proven returns how many events are stored beyond doubt, and whether they are all duplicates.
+// proven returns how many events are stored, and whether the stream had none of them before.
 //
-// A replicated stream skips an event as a duplicate as soon as it knows its id, also while an earlier attempt to store it is in
-// flight and may yet fail, and acknowledges it inside the batch. Nothing is wrong with that once the batch has stored a
-// new event itself, for everything before that is then stored too; the sequence at the end of the batch says so. Without it
-// the acknowledgements are believed only where nothing can be in flight, right after a batch that was proven, and where no other
-// stream answers: those inside a batch do not tell whose they are.
-func (b *batch) proven() (stored int, duplicates bool) {
+// A stream skips an event whose id it knows, and acknowledges it inside the batch. It may have the
+// event from an earlier attempt, which in a replicated stream may be in flight and yet fail, or
+// another event under the same id. So nothing counts without the server's last word, and then only
+// if the stream has grown by as many events as the batch had. Others who write to the stream could
+// hide a skipped event: while they do, no batches are sent. What stays hidden is an event that is
+// skipped in the first batch beside others, if they have stored as many as were skipped: only
+// outbox-relay verify tells of it.
+func (b *batch) proven() (stored int, fresh bool) {
 	session := b.call.link.session
 	if b.last.Batch == "" {
 		session.singly = true
-		trusted := time.Since(session.provenAt) < trustFor && !session.others.answer()
-		session.provenAt = time.Time{}
-		if !trusted {
-			return 0, false
-		}
-		return b.acked, false
+		return 0, true
 	}
+	stored = min(b.acked, int(b.last.Count))
 	if b.last.Seq == 0 {
-		return b.acked, b.acked > 0
+		return b.acked, b.acked == 0
 	}
-	session.provenAt = time.Now()
-	return min(b.acked, int(b.last.Count)), false
+	grown := b.last.Seq - min(b.end, b.last.Seq)
+	if grown > uint64(stored) {
+		session.noteShared(b.call.link.target.state.DuplicateWindow)
+	}
+	return stored, grown == uint64(stored)
 }

@@ -20,8 +20,6 @@ const (
 	windowBytes = 16 << 20
 	// maxFlow is after how many events a server acknowledges at most, whatever is asked for.
 	maxFlow = 500
-	// trustFor is how long after a proven batch the acknowledgements inside the next one are believed, see [batch.proven].
-	trustFor = time.Second
 )
 
 var (
@@ -35,6 +33,7 @@ var (
 type batch struct {
 	call   *call
 	todo   []int
+	end    uint64 // the last sequence of the stream before the batch
 	id     string
 	prefix string // of its reply subjects
 	buf    []byte
@@ -54,7 +53,7 @@ type batch struct {
 
 // sendBatch sends events as one batch and notes what became of them. The error speaks of the whole broker.
 func (c *call) sendBatch(ctx context.Context, todo []int) error {
-	b := &batch{call: c, todo: todo, id: nuid.Next(), progress: time.Now()}
+	b := &batch{call: c, todo: todo, end: c.end, id: nuid.Next(), progress: time.Now()}
 	b.prefix = c.link.inbox + "." + b.id + "." + strconv.Itoa(b.flow()) + ".fail."
 	b.run(ctx)
 	if err := b.settle(ctx); err != nil {
@@ -81,12 +80,13 @@ func (c *call) refusedInBatch(i int, refusal error) error {
 	return c.refused(i, refusal)
 }
 
-// settle notes the events that are stored. Where all of them are duplicates, they are sent singly
-// once more: then each is answered with its place in the stream, and one that an earlier attempt
-// has in flight is told apart.
+// settle notes the events that are stored. Where the stream may have had some before, they are sent
+// singly once more: then each is answered with its place in the stream, and one that an earlier
+// attempt has in flight is told apart.
 func (b *batch) settle(ctx context.Context) error {
-	stored, duplicates := b.proven()
-	if duplicates {
+	stored, fresh := b.proven()
+	if !fresh {
+		b.call.rewound = b.call.rewound || b.last.Seq > 0 && b.last.Seq <= b.call.before
 		return b.call.sendKeyed(ctx, b.todo[:stored])
 	}
 	for _, i := range b.todo[:stored] {

@@ -37,7 +37,8 @@ type call struct {
 	began    time.Time
 
 	holds   bool   // nothing of a key is stored behind an event that was refused for good either
-	before  uint64 // the last sequence of the stream before the call
+	before  uint64 // the last sequence of the accepted state before the call, 0 if there is none
+	end     uint64 // the last sequence that the stream is known to have reached
 	highest uint64 // the highest sequence of an event that was stored
 	ceiling uint64 // up to which sequence an answer is believed without a look at the stream
 	looked  time.Time
@@ -87,7 +88,7 @@ func (c *call) decide(i int, outcome relay.Outcome) {
 // stored notes that an event is stored, at a sequence or before it; 0 where that is unknown.
 func (c *call) stored(i int, outcome relay.Outcome) {
 	if seq := outcome.Sequence; seq > 0 && !outcome.Duplicate {
-		c.highest = max(c.highest, seq)
+		c.highest, c.end = max(c.highest, seq), max(c.end, seq)
 		c.rewound = c.rewound || seq <= c.before
 	}
 	outcome.Stored = true
@@ -234,7 +235,7 @@ func (c *call) round(ctx context.Context, todo []int) error {
 	if c.link.others.twin {
 		todo = todo[:1]
 	}
-	if !c.link.target.fast || len(todo) == 1 || c.link.singly || c.link.others.answer() || c.apart[todo[0]] {
+	if !c.link.target.fast || len(todo) == 1 || c.link.singly || c.link.isShared() || c.link.others.answer() || c.apart[todo[0]] {
 		return c.sendKeyed(ctx, todo)
 	}
 	err := c.sendBatch(ctx, todo)

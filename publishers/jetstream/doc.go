@@ -46,6 +46,13 @@
 // Anybody who sees an event may answer it, see strange.go and docs/SECURITY.md. What a server may send is bounded, see
 // bounds.go.
 //
+// A stream skips an event whose id it knows, and says so only of events that are sent singly. So a
+// batch counts where the stream has grown by as many events as the batch had; otherwise its events
+// are sent once more, singly, and the relay compares what the stream has with what it was given,
+// for which it needs to read the stream, see Permissions. While others write to the stream too,
+// which hides what is skipped, no batches are sent, see [batch.proven]. A stream that one relay
+// alone writes to is faster.
+//
 // The outcomes of a call are never guessed: an event counts as stored when the server said so in
 // words that cannot mean anything else, see [batch.proven]. After a batch whose end is not known,
 // the next events are sent singly, for then each answer tells a stored event from one that an

@@ -30,9 +30,10 @@ type keyed struct {
 	others   map[int]first // places whose first answer was not that of the stream, or may not have been
 	kept     time.Time     // when the last of them came
 	inFlight int
-	refusals bool  // an event was refused
-	bytes    int   // in flight
-	unrouted []int // events that nobody took
+	refusals bool   // an event was refused
+	bytes    int    // in flight
+	fresh    uint64 // events that the stream did not have before
+	unrouted []int  // events that nobody took
 	stop     error
 	ended    bool // the call has lasted long, so the events that are left go in the next one
 	progress time.Time
@@ -47,8 +48,12 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 		prefix: c.link.inbox + "." + strconv.FormatUint(c.link.calls, 10) + ".",
 		plain:  c.link.target.stored(),
 	}
+	end := c.end
 	k.chain()
 	k.run(ctx)
+	if c.end > end+k.fresh {
+		c.link.noteShared(c.link.target.state.DuplicateWindow)
+	}
 	if k.inFlight == 0 {
 		c.link.others.end(ended{prefix: k.prefix, refusal: k.refusals || len(k.unrouted) > 0})
 	}
@@ -337,6 +342,9 @@ func (k *keyed) landed(place int) {
 }
 
 func (k *keyed) stored(place int, outcome relay.Outcome) {
+	if !outcome.Duplicate {
+		k.fresh++
+	}
 	k.call.stored(k.todo[place], outcome)
 	k.goOn(place)
 }

@@ -158,6 +158,9 @@ func (m stored) event() (event relay.StoredEvent, ours bool) {
 		Sequence: m.sequence, ID: id, EventID: eventID, Subject: m.subject, Key: m.header.Get(headerKey),
 		Payload: m.data, StoredAt: m.at,
 	}
+	if created, err := time.Parse(time.RFC3339Nano, m.header.Get(headerCreated)); err == nil {
+		event.CreatedAt = created
+	}
 	for name, values := range m.header {
 		if !reserved(name) && len(values) > 0 {
 			if event.Headers == nil {

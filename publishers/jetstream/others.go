@@ -42,6 +42,25 @@ type ended struct {
 // endedKept is how many of them are remembered: late answers come within moments.
 const endedKept = 16
 
+// sharedFor is for how long at least events are sent singly after somebody else wrote to the stream.
+const sharedFor = time.Minute
+
+// noteShared notes that somebody else writes to the stream, whose ids the stream recognises for its
+// duplicate window. After a batch whose end is unknown it may have been an event of that batch.
+func (s *session) noteShared(window time.Duration) {
+	if s.singly {
+		return
+	}
+	if s.shared.IsZero() {
+		s.log.Info("others write to the stream too", zap.String("stream", s.cfg.StreamName), zap.String("effect",
+			"events are sent singly while they do, so that the answer to each tells whether the stream knew its id; this is slower"))
+	}
+	s.shared = time.Now().Add(max(sharedFor, window))
+}
+
+// isShared reports whether others have written to the stream lately.
+func (s *session) isShared() bool { return time.Now().Before(s.shared) }
+
 // answer tells whether another stream has answered lately.
 func (o *others) answer() bool { return time.Now().Before(o.until) }
 

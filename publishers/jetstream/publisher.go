@@ -83,9 +83,8 @@ func (p *Publisher) Connect(ctx context.Context) error {
 // refusal is not for good. An event whose subject the stream does not capture, or that the NATS user may not publish, has
 // an [relay.ErrMisconfigured] of its own.
 //
-// Duplicate is known of events that are sent singly, which is each event for a server without fast ingest, a batch of one, and a
-// batch of duplicates alone. The acknowledgement of any other batch does not tell it, so there it is false; the sequence is
-// that of the end of the batch, or 0 where its end is unknown.
+// The sequence of an event of a batch is that of the end of the batch. Where the stream knew an id of the batch, or may have, the
+// events are sent once more, singly, and all of them are duplicates then, with their own sequences.
 func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.Outcome, error) {
 	outcomes := make([]relay.Outcome, len(events))
 	if err := ctx.Err(); err != nil || len(events) == 0 {
@@ -106,7 +105,8 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	c := newCall(ctx, l, events, outcomes)
 	c.holds = p.holds
 	c.before = p.baseline.last()
-	c.ceiling = max(p.baseline.reached(), l.target.state.Last) + uint64(len(events)) + reachable
+	c.end = max(p.baseline.reached(), l.target.state.Last)
+	c.ceiling = c.end + uint64(len(events)) + reachable
 	err = c.send(ctx)
 	if p.baseline.raise(c.highest); c.rewound {
 		l.invalidate() // the next call finds out

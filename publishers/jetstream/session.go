@@ -38,7 +38,7 @@ type session struct {
 
 	// Only Publish uses these.
 	calls    uint64    // of Publish; part of each reply subject
-	provenAt time.Time // when a batch was last acknowledged beyond doubt
+	shared   time.Time // until when others are expected to write to the stream, see [batch.proven]
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
 	alone    diversions // subjects whose events one stream alone answers

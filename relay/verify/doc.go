@@ -6,11 +6,13 @@
 // events of its key with lower ids. Rows without a receipt are still to be published, and are no matter of this package.
 // What others have stored in the stream, and events whose rows were purged, are none either.
 //
-//   - missing: no message of the stream has the event's id. (A message with another row's number will do: where two rows
-//     have the same event_id, as after a replay, the stream may have recognised the second and dropped it.)
+//   - missing: no message of the stream has the event's id. (A message with another row's number will do, if it has the same
+//     subject, key and payload: where two rows have the same event_id, as after a replay, the stream may have recognised the
+//     second and dropped it.)
 //   - duplicated: the stream holds the same row more than once. Copies of a replay are rows of their own.
 //   - out of order: the event stands behind one of its key that has a higher id.
-//   - altered: subject, key, headers or payload differ; or the event is missing, and a message has its number and another id.
+//   - altered: subject, key, headers or payload differ; or the event is missing, and a message has its number and another id,
+//     or its id and other content.
 //   - expired: not found, and a setting of the stream explains it: a limit, an age, consumption. That is no finding.
 //
 // What the relay has seen of the stream's limits counts, not only those of now: see [relay.KeptFrom]. What is missing may then be doubtful: a

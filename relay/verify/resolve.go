@@ -115,7 +115,7 @@ func (r *run) look(ctx context.Context, l *look) error {
 			r.found(each.finding(Altered, "a message with its number has another event id", sequence))
 		}
 	}
-	return nil
+	return r.compareTaken(ctx, l)
 }
 
 // lose notes that a row is missing.

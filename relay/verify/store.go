@@ -26,6 +26,8 @@ var (
 	countText string
 	//go:embed sql/unfound.sql
 	unfoundSQL string
+	//go:embed sql/payloads.sql
+	payloadsSQL string
 	//go:embed sql/strays.sql
 	straysText string
 
@@ -155,6 +157,29 @@ func (s store) unfound(ctx context.Context, receipt int64, ids []span) ([]suspec
 		found.created, found.firstSettled, found.settled = ago(created), ago(firstSettled), ago(settled)
 		return found, err
 	})
+}
+
+// payloads returns the digests of the payloads of rows.
+func (s store) payloads(ctx context.Context, of []identity) (map[identity]digest, error) {
+	ids, eventIDs := make([]int64, len(of)), make([][16]byte, len(of))
+	for i, each := range of {
+		ids[i], eventIDs[i] = each.id, each.eventID
+	}
+	rows, cancel, err := query(ctx, s.db, payloadsSQL, ids, eventIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	digests := make(map[identity]digest, len(of))
+	for rows.Next() {
+		var row identity
+		var payload []byte
+		if err := rows.Scan(&row.id, (*[16]byte)(&row.eventID), &payload); err != nil {
+			return nil, err
+		}
+		digests[row] = digest(payload)
+	}
+	return digests, rows.Err()
 }
 
 // strays returns those messages whose rows have a receipt that does not fit.
