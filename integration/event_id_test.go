@@ -154,6 +154,7 @@ func oneIDForTwoEvents(t *testing.T, bed idBed) {
 	requireSettled(t, db.Pool)
 	requireNobodyLost(t, db, 20_007, bed.rows(t), 1, 3+199)
 	require.True(t, r.Status().Ready)
+	require.EqualValues(t, 1, r.Status().Duplicates, "the request that was repeated")
 	var why string
 	require.NoError(t, db.Pool.QueryRow(t.Context(), "select error from outbox.dead_letters where event_id = $1", first).Scan(&why))
 	require.Contains(t, why, first)

@@ -320,7 +320,7 @@ func (d *dispatcher) accountSamples(events []Event, outcomes []Outcome, failure 
 		case outcome.Stored:
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
-			duplicates += count(outcome.Duplicate)
+			duplicates += count(outcome.Duplicate && !outcome.Repeated)
 		case errors.As(outcome.Err, &permanent):
 			failed := failures{first: now, last: now}
 			d.giveUp(event, newDeadLetter(identityOf(event), nil, permanent.Reason, permanent.Err, failed), &news)

@@ -240,7 +240,7 @@ func (d *dispatcher) account(chunk []Event, outcomes []Outcome, from *flight) (l
 		case outcome.Stored:
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
-			duplicates += count(outcome.Duplicate)
+			duplicates += count(outcome.Duplicate && !outcome.Repeated)
 		case outcome.Err == nil:
 			chunk[left] = *event
 			left++

@@ -128,7 +128,7 @@ func (d *dispatcher) accountLanes(events []Event, outcomes []Outcome, failure er
 		case outcome.Stored:
 			news.add(event, outcome)
 			d.metrics.endToEnd.Observe(d.clock.age(event.CreatedAt, now).Seconds())
-			duplicates += count(outcome.Duplicate)
+			duplicates += count(outcome.Duplicate && !outcome.Repeated)
 		case outcome.Err == nil:
 			if each := d.lanes.of(event); each != nil && stateOf(failure) != BrokerOK && each.failed.doubt == 0 {
 				each.failed.doubt = d.began

@@ -87,6 +87,10 @@ func (b *batch) settle(ctx context.Context) error {
 	stored, fresh := b.proven()
 	if !fresh {
 		b.call.rewound = b.call.rewound || b.last.Seq > 0 && b.last.Seq <= b.call.before
+		b.call.repeats, b.call.claimed = make(map[int]uint64, stored), make(map[uint64]bool, stored)
+		for _, i := range b.todo[:stored] {
+			b.call.repeats[i] = b.end
+		}
 		return b.call.sendKeyed(ctx, b.todo[:stored])
 	}
 	for _, i := range b.todo[:stored] {

@@ -32,6 +32,8 @@ type call struct {
 	measured bool             // the limits were looked at once more
 	unrouted map[int]bool     // events that nobody took once, and that are sent again
 	apart    map[int]bool     // events that are sent singly, after all others
+	repeats  map[int]uint64   // events that a batch has stored or skipped, with the last sequence of the stream before the batch
+	claimed  map[uint64]bool  // the sequences at which one of them is
 	again    bool             // the next round repeats what this one has not decided
 	encoder  *encoder
 	began    time.Time
@@ -90,6 +92,10 @@ func (c *call) stored(i int, outcome relay.Outcome) {
 	if seq := outcome.Sequence; seq > 0 && !outcome.Duplicate {
 		c.highest, c.end = max(c.highest, seq), max(c.end, seq)
 		c.rewound = c.rewound || seq <= c.before
+	}
+	if end, repeated := c.repeats[i]; repeated {
+		outcome.Repeated = outcome.Duplicate && outcome.Sequence > end && !c.claimed[outcome.Sequence]
+		c.claimed[outcome.Sequence] = true
 	}
 	outcome.Stored = true
 	c.link.reached = c.events[i].Subject
