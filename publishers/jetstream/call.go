@@ -38,11 +38,12 @@ type call struct {
 	encoder  *encoder
 	began    time.Time
 
-	holds   bool   // nothing of a key is stored behind an event that was refused for good either
-	before  uint64 // the last sequence of the accepted state before the call, 0 if there is none
-	end     uint64 // the last sequence that the stream is known to have reached
-	highest uint64 // the highest sequence of an event that was stored
-	ceiling uint64 // up to which sequence an answer is believed without a look at the stream
+	holds   bool         // nothing of a key is stored behind an event that was refused for good either
+	before  uint64       // the last sequence of the accepted state before the call, 0 if there is none
+	end     uint64       // the last sequence that the stream is known to have reached
+	kept    *relay.Event // the last event that was stored, and that is not large
+	highest uint64       // the highest sequence of an event that was stored
+	ceiling uint64       // up to which sequence an answer is believed without a look at the stream
 	looked  time.Time
 	rewound bool // an event got a sequence that was given before: the stream is not the one that it was
 }
@@ -98,7 +99,9 @@ func (c *call) stored(i int, outcome relay.Outcome) {
 		c.claimed[outcome.Sequence] = true
 	}
 	outcome.Stored = true
-	c.link.reached = c.events[i].Subject
+	if len(c.events[i].Payload) <= keptPayload {
+		c.kept = &c.events[i]
+	}
 	c.decide(i, outcome)
 }
 

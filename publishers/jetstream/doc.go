@@ -40,8 +40,8 @@
 //
 // A server that cannot write to its disk leaves events without an answer. Where the stream does not
 // grow either, the error says so ([relay.StalledError]). A subject that a subscriber has, who never
-// answers, looks the same; a probe tells them apart, see lost.go. Who subscribes to such a subject
-// without JetStream can see it: an empty message with the header Nats-Expected-Stream.
+// answers, looks the same; a probe tells them apart, see lost.go: the event once more, with the
+// header Nats-Expected-Stream. Who subscribes to such a subject without JetStream can see it.
 //
 // Anybody who sees an event may answer it, see strange.go and docs/SECURITY.md. What a server may send is bounded, see
 // bounds.go.

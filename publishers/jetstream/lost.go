@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -8,26 +9,27 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/gameoutbox/relay/relay"
 )
 
 // An event that gets no answer went to a stream that stores nothing, as with a full disk, or it did
 // not reach the stream: a mapping, import or export of the account can take its subject to a
-// subscriber that never answers. A probe tells the two apart. It is a message with the subject of
-// the event that expects another stream. A stream refuses it before it does anything else, and
-// stores nothing; one with a full disk does so too. A probe with a control subject, which is known
-// or made up to reach the stream, shows that the stream answers at all.
+// subscriber that never answers. A probe tells the two apart. It is the event once more, with a
+// header that expects another stream. A stream refuses it before it does anything else, and stores
+// nothing; one with a full disk does so too. Events with other subjects, one of them from the stream,
+// show that the stream answers at all; where there is none, a look at the stream has to do. So
+// whoever subscribes sees events, and nothing else.
 
 const (
 	headerExpectedStream = "Nats-Expected-Stream"
 	noStream             = "outbox relay probe" // no stream can have this name
 
-	// probeWait is how long the control may take.
+	// probeWait is how long the first answer to a probe may take.
 	probeWait = time.Second
-	// probeGrace is how long the other probes may take after the control, which was sent last.
+	// probeGrace is how long the next one may take.
 	probeGrace = 100 * time.Millisecond
+	// keptPayload is how large the payload of an event may be that is kept for a control.
+	keptPayload = 64 << 10
 	// lostFor is for how long the events of a lost subject are delayed without another probe.
 	lostFor = 5 * time.Second
 )
@@ -98,60 +100,99 @@ func (t *target) unreached(subject string) error {
 		relay.ErrMisconfigured, subject, t.stream)
 }
 
+// keep keeps an event that was stored, for a control.
+func (c *call) keep() {
+	if c.kept == nil {
+		return
+	}
+	c.link.kept = *c.kept
+	c.link.kept.Payload = bytes.Clone(c.kept.Payload)
+}
+
 // probe returns the subjects of events that do not reach the stream. It returns none if the stream
 // does not answer at all.
 func (c *call) probe(ctx context.Context, events []int) map[string]bool {
-	var subjects []string
-	place := map[string]int{}
+	var probes []*relay.Event
 	for _, i := range events {
-		subject := c.events[i].Subject
-		if _, known := place[subject]; !known && len(subjects) < maxDiverted {
-			place[subject] = len(subjects)
-			subjects = append(subjects, subject)
+		event := &c.events[i]
+		known := slices.ContainsFunc(probes, func(probe *relay.Event) bool { return probe.Subject == event.Subject })
+		if !known && len(probes) < maxDiverted {
+			probes = append(probes, event)
 		}
 	}
-	control, found := c.link.control(subjects)
-	if !found {
+	control := c.control(ctx, probes)
+	if control != nil {
+		probes = append(probes, control)
+	}
+	silent, answered := c.ask(ctx, probes)
+	if !answered && control == nil {
+		_, err := c.link.lookAt(ctx)
+		answered = err == nil
+	}
+	if !answered {
 		return nil
 	}
-	return c.link.ask(ctx, subjects, control)
+	return silent
 }
 
-// control returns a subject that should reach the stream, and is none of those that are in question.
-func (l *link) control(subjects []string) (subject string, found bool) {
-	candidates := []string{l.reached}
-	for _, pattern := range l.target.subjects {
-		tokens := strings.Split(pattern, ".")
-		for i, token := range tokens {
-			if token == "*" || token == ">" {
-				tokens[i] = "outbox-relay-probe"
+// control returns an event that should reach the stream, and whose subject is none of those that are in question: the
+// last that was stored, or the last that the stream holds. It returns nil if there is none.
+func (c *call) control(ctx context.Context, probes []*relay.Event) *relay.Event {
+	fits := func(event *relay.Event) bool {
+		_, lost := c.link.swallowed[event.Subject]
+		return !lost && event.Subject != "" &&
+			!slices.ContainsFunc(probes, func(probe *relay.Event) bool { return probe.Subject == event.Subject })
+	}
+	for _, event := range []*relay.Event{c.kept, &c.link.kept} {
+		if event != nil && fits(event) {
+			return event
+		}
+	}
+	if event := c.link.lastHeld(ctx, c.end); event != nil && fits(event) {
+		return event
+	}
+	return nil
+}
+
+// lastHeld returns the event that the stream holds at a sequence, or nil.
+func (l *link) lastHeld(ctx context.Context, sequence uint64) *relay.Event {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	stream, err := l.openStream(ctx)
+	if err != nil || sequence == 0 {
+		return nil
+	}
+	var last *relay.Event
+	scan := relay.Scan{First: sequence, Last: sequence, Payloads: true}
+	take := func(message stored) error {
+		if event, ours := message.event(); ours && len(event.Payload) <= keptPayload {
+			last = &relay.Event{
+				ID: event.ID, EventID: event.EventID, Subject: event.Subject, Key: event.Key, Headers: event.Headers, Payload: event.Payload,
+				CreatedAt: event.CreatedAt,
 			}
 		}
-		candidates = append(candidates, strings.Join(tokens, "."))
+		return nil
 	}
-	for _, subject := range candidates {
-		if _, lost := l.swallowed[subject]; !lost && subject != "" && !slices.Contains(subjects, subject) {
-			return subject, true
-		}
+	if l.getRange(ctx, stream, scan, take) != nil {
+		return nil
 	}
-	return "", false
+	return last
 }
 
-// ask probes subjects, the control last, and returns those from which the stream does not answer although it does from
-// the control.
-func (l *link) ask(ctx context.Context, subjects []string, control string) map[string]bool {
+// ask returns the subjects of events from which the stream does not answer, and whether it answers from any.
+func (c *call) ask(ctx context.Context, probes []*relay.Event) (silent map[string]bool, answered bool) {
+	l := c.link
 	l.calls++
 	prefix := l.inbox + "." + strconv.FormatUint(l.calls, 10) + ".probe."
-	silent := map[string]bool{}
-	subjects = append(slices.Clip(subjects), control)
-	for place, subject := range subjects {
-		msg := nats.NewMsg(subject)
-		msg.Reply = prefix + strconv.Itoa(place)
+	silent = map[string]bool{}
+	for place, event := range probes {
+		msg := c.encoder.encode(event, prefix+strconv.Itoa(place))
+		c.encoder.own = true // the next event may not have the header
 		msg.Header.Set(headerExpectedStream, noStream)
 		if err := l.nc.PublishMsg(msg); err != nil {
-			return nil
+			return nil, false
 		}
-		silent[subject] = true
+		silent[event.Subject] = true
 	}
 	timer := time.NewTimer(probeWait)
 	defer timer.Stop()
@@ -160,28 +201,23 @@ func (l *link) ask(ctx context.Context, subjects []string, control string) map[s
 		case msg := <-l.replies:
 			msg = l.read(msg)
 			place, err := strconv.Atoi(strings.TrimPrefix(msg.Subject, prefix))
-			if err != nil || place < 0 || place >= len(subjects) {
+			if err != nil || place < 0 || place >= len(probes) {
 				l.late(msg)
 				continue
 			}
 			if a, err := parseAnswer(msg); err != nil || a.Stream != l.target.stream {
 				continue // of another stream, or of a subscriber
 			}
-			delete(silent, subjects[place])
-			if subjects[place] == control {
-				timer.Reset(probeGrace)
-			}
-			continue
+			delete(silent, probes[place].Subject)
+			answered = true
+			timer.Reset(probeGrace)
 		case <-timer.C:
+			return silent, answered
 		case <-l.down:
-			return nil
+			return nil, false
 		case <-ctx.Done():
-			return nil
+			return nil, false
 		}
-		if silent[control] {
-			return nil
-		}
-		return silent
 	}
-	return nil
+	return silent, answered
 }

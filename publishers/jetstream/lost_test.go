@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gameoutbox/relay/relay"
@@ -31,6 +32,13 @@ func TestASubjectThatASubscriberTakes(t *testing.T) {
 					s := startServer(t, "")
 					cfg := prepare(t, s, configFor(t, s.url()))
 					p, _ := connect(t, cfg)
+					publishAll(t, p, testEvents(cfg, 1, 0)) // the control where the event is alone
+					nc, err := nats.Connect(s.url())
+					require.NoError(t, err)
+					t.Cleanup(nc.Close)
+					seen, err := nc.SubscribeSync(cfg.Subjects[0])
+					require.NoError(t, err)
+					require.NoError(t, nc.Flush())
 					events := testEvents(cfg, n, 0)
 					events[place].Subject += ".lost"
 					restore := swallow(t, s, events[place].Subject, "")
@@ -58,10 +66,31 @@ func TestASubjectThatASubscriberTakes(t *testing.T) {
 
 					restore()
 					eventually(t, p, events)
+					requireEventsAlone(t, nc, seen)
 				})
 			})
 		}
 	}
+}
+
+// A publisher that has stored nothing yet takes an event of the stream for a control.
+func TestASubjectThatASubscriberTakesFirst(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, prepare func(*testing.T, *testServer, Config) Config) {
+		s := startServer(t, "")
+		cfg := prepare(t, s, configFor(t, s.url()))
+		before, _ := connect(t, cfg)
+		publishAll(t, before, testEvents(cfg, 1, 0))
+		p, _ := connect(t, cfg)
+		events := testEvents(cfg, 1, 0)
+		events[0].Subject += ".lost"
+		restore := swallow(t, s, events[0].Subject, "")
+		outcomes, err := p.Publish(t.Context(), events)
+		require.NoError(t, err)
+		requireSwallowed(t, outcomes[0], events[0])
+		restore()
+		eventually(t, p, events)
+	})
 }
 
 // Later events of its key do not overtake it, in any call.

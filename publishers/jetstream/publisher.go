@@ -108,6 +108,7 @@ func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.
 	c.end = max(p.baseline.reached(), l.target.state.Last)
 	c.ceiling = c.end + uint64(len(events)) + reachable
 	err = c.send(ctx)
+	c.keep()
 	if p.baseline.raise(c.highest); c.rewound {
 		l.invalidate() // the next call finds out
 		p.baseline.doubt()

@@ -41,8 +41,8 @@ type session struct {
 	shared   time.Time // until when others are expected to write to the stream, see [batch.proven]
 	singly   bool      // a batch ended without the server's last word, so the next events are sent singly
 	diverted diversions
-	alone    diversions // subjects whose events one stream alone answers
-	reached  string     // the subject of the last event that was stored
+	alone    diversions  // subjects whose events one stream alone answers
+	kept     relay.Event // the last event that was stored, and that is not large
 	// swallowed are subjects that do not reach the stream, and get no answer.
 	swallowed diversions
 	others    others
