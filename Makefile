@@ -98,14 +98,14 @@ down: need-compose ## stop what `make up` started; ARGS=--volumes throws the dat
 	$(COMPOSE) down --remove-orphans $(ARGS)
 
 .PHONY: image
-image: need-go need-docker ## build the relay's image outbox-relay/relay:latest; not if OUTBOX_RELAY_IMAGE names another
+image: need-go need-docker need-certificates ## build the relay's image outbox-relay/relay:latest; not if OUTBOX_RELAY_IMAGE names another
 ifndef OUTBOX_RELAY_IMAGE
 	@mkdir -p bin/image
 	@$(find_certificates)
 	GOOS=linux GOARCH=$$(docker version --format '{{.Server.Arch}}') $(GO_BUILD) -o bin/image/outbox-relay ./cmd/outbox-relay
 	@deploy/licences.sh bin/image/outbox-relay > bin/image/THIRD_PARTY_LICENCES
 	@cp LICENSE bin/image/LICENSE
-	@log=$$(docker build --tag '$(RELAY_IMAGE)' . 2>&1) || { echo "$$log" >&2; exit 1; }
+	@log=$$(docker build --tag '$(RELAY_IMAGE)' --file deploy/image/Dockerfile bin/image 2>&1) || { echo "$$log" >&2; exit 1; }
 	@echo 'built $(RELAY_IMAGE)'
 endif
 
@@ -140,8 +140,7 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 define find_certificates
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do \
 	if [ -r "$$file" ]; then cp "$$file" bin/image/ca-certificates.crt && exit; fi; \
-done; \
-echo 'no CA certificates on this machine; install them (Debian: apt-get install ca-certificates)' >&2; exit 1
+done
 endef
 
 # The demo uses a Postgres that is installed here, else an image.
@@ -156,18 +155,8 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && ! command -v 
 fi;
 endef
 
-.PHONY: need-go
-need-go:
-	@command -v go >/dev/null || { echo 'no go program; install Go 1.26 or newer: https://go.dev/doc/install' >&2; exit 1; }
-
-.PHONY: need-cc
-need-cc:
-	@command -v cc >/dev/null || { echo 'the race detector needs a C compiler; install one (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; }
-
-.PHONY: need-docker
-need-docker:
-	@docker version >/dev/null 2>&1 || { echo 'no Docker daemon answers; install Docker Engine (Debian: apt-get install docker.io) and start it' >&2; exit 1; }
-
-.PHONY: need-compose
+# What is missing is installed where that can be done, see deploy/need.sh.
+.PHONY: need-go need-cc need-docker need-compose need-certificates
+need-go need-cc need-docker need-compose need-certificates: need-%:
+	@deploy/need.sh $*
 need-compose: need-docker
-	@$(COMPOSE) version >/dev/null 2>&1 || { echo 'no Compose; install it (Debian: apt-get install docker-compose)' >&2; exit 1; }

@@ -14,10 +14,9 @@ debian_image() {
 	local suite=$1 image=$repository/debian:$1 mark root
 	mark=$(fingerprint "$here/debian.sh")
 	if up_to_date "$image" "$mark"; then return; fi
-	command -v debootstrap >/dev/null ||
-		fail "no debootstrap program to build $image, and no registry to pull from; install it: apt-get install debootstrap"
+	"$here/../need.sh" debootstrap || exit 1
 	as_root true || fail "debootstrap must run as root to build $image; run 'make images' as root once, or install sudo"
-	root=$(mktemp -d "${TMPDIR:-/var/tmp}/outbox-relay-debian.XXXXXX")
+	root=$(mktemp -d "${TMPDIR:-/tmp}/outbox-relay-debian.XXXXXX")
 	(
 		trap 'as_root rm -rf --one-file-system "$root"' EXIT
 		say "installing Debian $suite for $image, about a minute"
@@ -36,7 +35,7 @@ bootstrap() {
 	local script=/usr/share/debootstrap/scripts/$1 log=$2.log mirror
 	mirror=$(debian_mirror)
 	[ -e "$script" ] || script=${script%/*}/sid
-	if ! as_root env ${APT_PROXY:+"http_proxy=$APT_PROXY"} debootstrap --variant=minbase \
+	if ! as_root env PATH="$PATH:/usr/sbin" ${APT_PROXY:+"http_proxy=$APT_PROXY"} debootstrap --variant=minbase \
 		--include="$(debian_packages "$1")" "$1" "$2" "$mirror" "$script" >"$log" 2>&1; then
 		tail -n 5 "$log" >&2
 		fail "debootstrap of Debian $1 failed; its log is $log"

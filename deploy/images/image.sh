@@ -21,7 +21,6 @@ repository=outbox-relay
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/outbox-relay
 pull_timeout=300       # seconds for one pull; an unreachable registry fails much sooner, by Docker's own limits
 registry_memory=10     # minutes for which an unreachable registry is not asked again
-install_docker='install Docker Engine (Debian: apt-get install docker.io) and start it'
 # shellcheck source=deploy/images/debian.sh
 . "$here/debian.sh"
 # shellcheck source=deploy/images/experimental.sh
@@ -31,9 +30,7 @@ say() { printf 'images: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
 main() {
-	command -v docker >/dev/null || fail "no docker program; $install_docker"
-	docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
-		fail "the Docker daemon does not answer ('docker version' says why); $install_docker"
+	"$here/../need.sh" docker || exit 1
 	lock
 	case ${1:-} in
 	all) ensure postgres && ensure nats && ensure nats 2.10 && ensure redis && ensure redis 8.6 && ensure pgbouncer ;;
