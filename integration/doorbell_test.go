@@ -149,17 +149,30 @@ func commitAtRandom(t *testing.T, db *harness.Database) (committed bool) {
 	return err == nil
 }
 
-// TestTheGameWithTheDoorbell is what [TestRelaysComeAndGo] and others play where relays poll.
+// TestTheGameWithTheDoorbell plays the game for a relay that falls asleep in between.
 func TestTheGameWithTheDoorbell(t *testing.T) {
 	t.Parallel()
-	db := harness.StartPostgres(t, harness.PostgresOptions{}).Database(t)
+	db := harness.Postgres(t)
+	playInTurns(t, db, hardlyPolls, func() { requireAsleep(t, db) })
+}
+
+// TestTheGameWithPreparedTransactions plays it on a server that takes them, where the relay polls.
+func TestTheGameWithPreparedTransactions(t *testing.T) {
+	t.Parallel()
+	settings := map[string]string{"max_prepared_transactions": "20"}
+	db := harness.StartPostgres(t, harness.PostgresOptions{Settings: settings}).Database(t)
+	playInTurns(t, db, nil, func() { require.Zero(t, sleeper(t, db)) })
+}
+
+func playInTurns(t *testing.T, db *harness.Database, change func(*relay.Config), between func()) {
+	t.Helper()
 	broker := &memory{}
-	r := startRelay(t, db.URL, broker, hardlyPolls)
+	r := startRelay(t, db.URL, broker, change)
 	g := newGame(t, db, 30, "game")
 	for _, writers := range []int{1, 8, 2} {
 		g.run(t, writers, 2*time.Second)
 		requireSettled(t, db.Pool)
-		requireAsleep(t, db)
+		between()
 	}
 	g.requireWhole(t, broker.moves(t))
 	require.Zero(t, r.Status().Duplicates)

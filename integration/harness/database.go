@@ -33,7 +33,7 @@ func EmptyPostgres(tb testing.TB) *Database {
 }
 
 var sharedPostgres = sync.OnceValues(func() (*PostgresServer, error) {
-	server, err := startPostgres(context.Background(), PostgresOptions{Settings: map[string]string{"max_prepared_transactions": "20"}})
+	server, err := startPostgres(context.Background(), PostgresOptions{})
 	if err == nil {
 		shared.add(server.remove)
 	}

@@ -24,7 +24,7 @@ const (
 )
 
 // PostgresOptions are the settings of [StartPostgres]. The zero value is a server as it is installed, with durable
-// commits, that takes many connections. The one that all tests share takes prepared transactions too, so there relays poll.
+// commits, that takes many connections; so is the one that all tests share.
 type PostgresOptions struct {
 	// Version is the major version, "14" to "18". Empty is the version that all tests use, see the package's doc.
 	Version string
