@@ -51,7 +51,7 @@ func (c *call) sendKeyed(ctx context.Context, todo []int) error {
 	end := c.end
 	k.chain()
 	k.run(ctx)
-	if c.end > end+k.fresh {
+	if c.link.target.fast && c.end > end+k.fresh {
 		c.link.noteShared(c.link.target.state.DuplicateWindow)
 	}
 	if k.inFlight == 0 {
