@@ -89,7 +89,7 @@ var passing = []string{"08", "25", "40", "53", "55", "57", "58"}
 // network says, but for encryption: a server that is not up yet has no address in some networks.
 func mayPass(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if strings.Contains(refused.Message, "startup parameter") { // a pooler that does not know an option of the URL
+		if strings.Contains(refused.Message, "startup parameter") || unknownToPooler(refused) { // an option that a pooler does not know
 			return false
 		}
 		return slices.ContainsFunc(passing, func(class string) bool { return strings.HasPrefix(refused.Code, class) })
@@ -99,6 +99,12 @@ func mayPass(err error) bool {
 		text := attempt.Error()
 		return !strings.Contains(text, "tls: ") && !strings.Contains(text, "server refused TLS connection")
 	})
+}
+
+// unknownToPooler reports whether PgBouncer does not know the database or the user, which it says with the code of a broken protocol.
+func unknownToPooler(refused *pgconn.PgError) bool {
+	return refused.Code == "08P01" &&
+		(strings.HasPrefix(refused.Message, "no such database") || strings.HasPrefix(refused.Message, "no such user"))
 }
 
 // attempts returns the errors of a connection to more than one address, or with and without encryption.
@@ -133,6 +139,8 @@ func nextAfter(err error) string {
 		return "raise max_connections of the server, or close other connections"
 	case refused.Code == "42704", refused.Code == "22023":
 		return "correct or remove the option of postgres.url that the cause names"
+	case unknownToPooler(refused):
+		return "add it to the settings of the pooler ([databases] or auth_file of PgBouncer), or correct its name in postgres.url"
 	case refused.Code == "08P01":
 		return "remove the option that the cause names from postgres.url, or let the pooler ignore it (ignore_startup_parameters of PgBouncer)"
 	case refused.Code == "57014":

@@ -70,6 +70,11 @@ func TestWhichTroubleOfPostgresMayPass(t *testing.T) {
 	refusedTLS := errors.New("tls error: server refused TLS connection")
 	require.True(t, mayPass(fmt.Errorf("connect: %w", errors.Join(refusedTLS, io.ErrUnexpectedEOF))), "it was tried without, too")
 	require.False(t, mayPass(fmt.Errorf("connect: %w", errors.Join(refusedTLS, refusedTLS))))
+	for _, message := range []string{"no such database: game", "no such user: relay"} { // PgBouncer
+		unknown := &pgconn.PgError{Code: "08P01", Message: message}
+		require.False(t, mayPass(unknown), message)
+		require.Contains(t, nextAfter(unknown), "auth_file", message)
+	}
 	settings := settingsWith(t)
 	for problem, want := range map[relay.Problem]bool{
 		relay.ProblemReadOnly: true, relay.ProblemUnreachable: true, relay.ProblemNoSchema: false, relay.ProblemOldSchema: false,
