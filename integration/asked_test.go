@@ -75,7 +75,7 @@ func TestCLIRefusesAnUnknownReason(t *testing.T) {
 		{"retry", "--reason=nonsense"}, {"discard", "--reason=too_large,nonsense", "--note=x"}, {"list", "--reason=nonsense"},
 	} {
 		got := c.run(t, append([]string{"dead"}, args...)...)
-		requireStartFails(t, got, 2, `reason is "nonsense", allowed: too_large, bad_subject, bad_header, unreadable, refused, attempts`)
+		requireStartFails(t, got, 2, `reason is "nonsense", allowed: too_large, bad_subject, bad_header, unreadable, id_taken, refused, attempts`)
 	}
 	c.mustRun(t, "dead", "list", "--reason=too_large,attempts")
 }
