@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,9 +14,6 @@ import (
 )
 
 const (
-	// maxAside bounds the keys and ids that are set aside, to some 40 MiB. When it is reached the
-	// relay reads nothing new.
-	maxAside = 1 << 21
 	// maxSamples is how many subjects of what is set aside are remembered, and tried again.
 	maxSamples = 256
 	// sampleTries is how many samples are tried at once. A refusal can cost the broker's answer.
@@ -32,13 +28,12 @@ const (
 
 // aside are the events that the broker does not take before something changes that is not theirs,
 // such as those whose subject the stream does not capture, and the later ones of their keys. Their
-// rows stay in the table, and of each key only a hash is kept, so a million of them cost little.
+// rows stay in the table, and of each key only a hash is kept, see [crowd], so millions cost little.
 // Now and then one of each subject is tried. When it is stored, everything is read again by a new
 // session. The publish loop owns it; the sweep and the measurement of the backlog read it.
 type aside struct {
 	mu      sync.Mutex
-	seed    maphash.Seed
-	waiting map[uint64]struct{} // hashes of keys, and of the ids of events without one
+	waiting *crowd
 	events  int
 	least   int64 // the least id; 0 for none
 
@@ -56,34 +51,22 @@ type aside struct {
 type sample struct {
 	id      int64
 	keyed   bool
-	hash    uint64
 	subject string
 	cause   string
 }
 
 func newAside(pauses func() *backoff.ExponentialBackOff) *aside {
-	a := &aside{seed: maphash.MakeSeed(), waiting: map[uint64]struct{}{}, began: time.Now(), backoff: pauses()}
+	a := &aside{waiting: newCrowd(), began: time.Now(), backoff: pauses()}
 	a.backoff.InitialInterval, a.backoff.MaxInterval = sampleWait, misconfiguredPause
 	a.backoff.Reset()
 	return a
-}
-
-func (a *aside) hash(id int64, key string) uint64 {
-	if key == "" {
-		return maphash.Comparable(a.seed, id)
-	}
-	return maphash.String(a.seed, key)
 }
 
 // has reports whether an event, or an earlier one of its key, is set aside.
 func (a *aside) has(id int64, key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.waiting) == 0 {
-		return false
-	}
-	_, waits := a.waiting[a.hash(id, key)]
-	return waits
+	return a.events > 0 && a.waiting.has(id, key)
 }
 
 // count returns how many events are set aside, and their least id; 0 for none.
@@ -93,25 +76,18 @@ func (a *aside) count() (events int, least int64) {
 	return a.events, a.least
 }
 
-func (a *aside) full() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.waiting) >= maxAside
-}
-
 // add sets an event aside. If sampled it may be tried for others.
 func (a *aside) add(event *Event, cause error, sampled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	hash := a.hash(event.ID, event.Key)
-	_, behind := a.waiting[hash]
-	a.waiting[hash] = struct{}{}
+	behind := a.waiting.has(event.ID, event.Key)
+	a.waiting.add(event.ID, event.Key)
 	a.note(event.ID)
 	if behind || !sampled {
 		return
 	}
 	a.sample(sample{
-		id: event.ID, keyed: event.Key != "", hash: hash, subject: strings.Clone(event.Subject), cause: cause.Error(),
+		id: event.ID, keyed: event.Key != "", subject: strings.Clone(event.Subject), cause: cause.Error(),
 	})
 }
 
@@ -120,7 +96,7 @@ func (a *aside) follow(key string, ids ...int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range ids {
-		a.waiting[a.hash(id, key)] = struct{}{}
+		a.waiting.add(id, key)
 		a.note(id)
 	}
 }
@@ -200,12 +176,12 @@ func (a *aside) leave(id int64) {
 		}
 		a.samples = slices.Delete(a.samples, i, i+1)
 		if a.events--; !each.keyed {
-			delete(a.waiting, each.hash)
+			a.waiting.remove(each.id)
 		}
 		break
 	}
 	if a.released = a.events > 0; !a.released {
-		clear(a.waiting)
+		a.waiting = newCrowd()
 		a.least, a.overflow, a.doubt = 0, false, 0
 	}
 }

@@ -59,14 +59,10 @@ func (d *dispatcher) run(ctx, publishing context.Context, in <-chan batch) error
 			break
 		}
 		d.progress.idle()
-		source := in
-		if d.aside.full() {
-			source = nil
-		}
 		select {
 		case <-ctx.Done():
 		case <-wake:
-		case b, open := <-source:
+		case b, open := <-in:
 			if !open {
 				return nil
 			}
