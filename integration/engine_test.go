@@ -70,6 +70,16 @@ func (m *memory) count() int {
 	return len(m.stored)
 }
 
+// subjects returns those of the events, in the order in which they were stored.
+func (m *memory) subjects() (subjects []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.stored {
+		subjects = append(subjects, m.stored[i].Subject)
+	}
+	return subjects
+}
+
 func (m *memory) moves(t testing.TB) []move {
 	t.Helper()
 	m.mu.Lock()

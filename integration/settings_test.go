@@ -187,7 +187,7 @@ func TestASessionHasWhatTheRelayReliesOn(t *testing.T) {
 		"search_path": "public", "default_transaction_isolation": "serializable", "default_transaction_read_only": "on",
 		"default_transaction_deferrable": "on", "statement_timeout": "30s", "lock_timeout": "30s", "transaction_timeout": "30s",
 		"idle_in_transaction_session_timeout": "30s", "idle_session_timeout": "30s", "enable_indexscan": "off", "enable_indexonlyscan": "off",
-		"work_mem": "64kB", "max_parallel_workers_per_gather": "8",
+		"work_mem": "64kB", "max_parallel_workers_per_gather": "8", "row_security": "on",
 	}
 	maps.DeleteFunc(set, unknown)
 	for name, value := range set {
@@ -198,7 +198,8 @@ func TestASessionHasWhatTheRelayReliesOn(t *testing.T) {
 		"search_path": "pg_catalog, pg_temp", "transaction_isolation": "read committed", "transaction_read_only": "off", "transaction_deferrable": "off",
 		"statement_timeout": "0", "lock_timeout": "0", "transaction_timeout": "0", "idle_in_transaction_session_timeout": "0",
 		"idle_session_timeout": "0", "enable_indexscan": "on", "enable_indexonlyscan": "on", "enable_seqscan": "off", "enable_bitmapscan": "off",
-		"jit": "off", "work_mem": "32MB", "max_parallel_workers_per_gather": "0", "tcp_user_timeout": "25000",
+		"jit": "off", "work_mem": "32MB", "max_parallel_workers_per_gather": "0", "row_security": "off",
+		"tcp_user_timeout": "25000",
 	}
 	maps.DeleteFunc(want, unknown)
 	pool, err := relay.NewPool(t.Context(), role.url, relay.MinConns)

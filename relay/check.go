@@ -61,7 +61,7 @@ func (e *CheckError) Unwrap() error { return e.Err }
 type checked struct {
 	MayUseSchema, HasEvents, HasVersion                           bool
 	MayReadEvents, MayBuryEvents, MayReadVersion, MayReadSequence bool
-	MayWriteReceipts, MayHoldKeys, MayLead, HidesRows, HasIndex   bool
+	MayWriteReceipts, MayHoldKeys, MayLead, HasIndex              bool
 	DeleteTrigger                                                 *string
 	SequenceCache                                                 int64
 	Role, Database                                                string
@@ -84,6 +84,9 @@ func Check(ctx context.Context, db Queryer, version int64) error {
 	}
 	if problem := found.problem(); problem != nil {
 		return problem
+	}
+	if err := checkHidden(ctx, db); err != nil {
+		return err
 	}
 	if err := checkSession(ctx, db); err != nil {
 		return err
@@ -150,11 +153,6 @@ func (c checked) problem() *CheckError {
 		return &CheckError{
 			Problem: ProblemCache, Text: fmt.Sprintf("sequence outbox.events_id_seq has CACHE %d, which breaks the order of events", c.SequenceCache),
 			Next: "run: alter sequence outbox.events_id_seq cache 1",
-		}
-	case c.HidesRows:
-		return &CheckError{
-			Problem: ProblemHidden, Text: fmt.Sprintf("row security hides events from role %q, which would never be published", c.Role),
-			Next: "run: alter table outbox.events disable row level security",
 		}
 	case !c.HasIndex:
 		return &CheckError{

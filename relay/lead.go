@@ -78,6 +78,7 @@ func (r *Relay) lead(ctx context.Context, until deadlines) error {
 	}
 	guard(func() { r.tenancy.keep(keeping, conn, term, r.loops.renew, renewed, lose) })
 	guard(func() { r.loops.watch(keeping, watchInterval, giveUp) })
+	guard(func() { r.watchHidden(keeping) })
 	err = contained(func() error { return r.session(led, deadlines{publish: publishing, settle: until.settle}, term) })
 	stopKeeping()
 	watching.Wait()

@@ -26,7 +26,7 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 	if err := Check(ctx, conn, r.version); err != nil {
 		return 0, err
 	}
-	listening := false
+	listening, looked := false, time.Now()
 	wakes := rate.NewLimiter(leaseWakes, leaseBurst)
 	for {
 		l, err := r.tenancy.take(ctx, conn)
@@ -40,6 +40,12 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 			return l.Term, nil
 		}
 		r.track.standsBy()
+		if time.Since(looked) > hiddenInterval {
+			if err := checkHidden(ctx, Pin(conn)); isHidden(err) {
+				return 0, err
+			}
+			looked = time.Now()
+		}
 		if !listening && l.process == conn.Conn().PgConn().PID() { // no pooler in between
 			if _, err := conn.Exec(ctx, "listen "+leaseChannel); err != nil {
 				return 0, fmt.Errorf("listen: %w", err)

@@ -230,7 +230,7 @@ func (t *tracker) databaseFailed(doing string, err error) {
 		t.database[doing] = trouble
 	}
 	if trouble.begin(err, time.Now()) {
-		t.lines.error("database trouble; trying again", zap.String("doing", doing), zap.Error(err))
+		t.lines.error("database trouble; trying again", zap.String("doing", doing), zap.Error(err), nextStep(err))
 	}
 }
 
@@ -247,9 +247,22 @@ func (t *tracker) databaseWorks(doing string) {
 	t.lines.info("database works again", zap.String("doing", doing), zap.Duration("after", lasted))
 }
 
-// databaseTrouble returns one trouble that is going on, in words; empty if there is none. That the purge fails keeps no event from the
-// broker, and is for the warnings.
+// nextStep is the field of a log line that says what to do about an error, where that is known.
+func nextStep(err error) zap.Field {
+	if problem, ok := errors.AsType[*CheckError](err); ok && problem.Next != "" {
+		return zap.String("next", problem.Next)
+	}
+	return zap.Skip()
+}
+
+// databaseTrouble returns one trouble that is going on, in words; empty if there is none. Row security, and what ended the session, come
+// first: other troubles follow from them. That the purge fails keeps no event from the broker, and is for the warnings.
 func (t *tracker) databaseTrouble() string {
+	for _, doing := range []string{seeing, leading} {
+		if trouble := t.database[doing]; trouble != nil {
+			return trouble.text(doing)
+		}
+	}
 	for doing, trouble := range t.database {
 		if doing != purging {
 			return trouble.text(doing)
@@ -258,7 +271,13 @@ func (t *tracker) databaseTrouble() string {
 	return ""
 }
 
-func (r *repeated) text(doing string) string { return fmt.Sprintf("cannot %s: %v", doing, r.err) }
+func (r *repeated) text(doing string) string {
+	text := fmt.Sprintf("cannot %s: %v", doing, r.err)
+	if problem, ok := errors.AsType[*CheckError](r.err); ok && problem.Next != "" {
+		text += "; " + problem.Next
+	}
+	return text
+}
 
 // brokerAnswered notes how the last publish went; err is nil when the broker answered for every event. It reports whether the
 // broker has just recovered.

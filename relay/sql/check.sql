@@ -26,7 +26,6 @@ select ns.oid is not null and has_schema_privilege(ns.oid, 'usage')             
             and has_any_column_privilege(lease.oid, 'update')
             and (sharing.oid is null or has_table_privilege(sharing.oid, 'select')
                 and has_any_column_privilege(sharing.oid, 'update'))              as may_lead,
-       coalesce(row_security_active(events.oid), false)                           as hides_rows,
        exists (select from pg_catalog.pg_index as i
                join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
                where i.indrelid = events.oid and a.attname = 'id' and i.indnkeyatts = 1

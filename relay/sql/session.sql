@@ -5,6 +5,8 @@ select pg_catalog.set_config(name, value, false)
 from (values
     -- Every name in our statements is found in pg_catalog or has its schema, see pin.sql.
     ('search_path', 'pg_catalog, pg_temp'),
+    -- A table whose row security applies to the role fails a statement rather than hide rows from it.
+    ('row_security', 'off'),
     -- Text and the formats of values.
     ('standard_conforming_strings', 'on'),
     ('bytea_output', 'hex'),

@@ -17,7 +17,7 @@ select 1 operator(pg_catalog./) (
        array(
            select pg_catalog.set_config(name, value, true)
            from (values
-               ('search_path', 'pg_catalog, pg_temp'),
+               ('search_path', 'pg_catalog, pg_temp'), ('row_security', 'off'),
                ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'),
                ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('work_mem', '32MB'), ('max_parallel_workers_per_gather', '0'),
                ('bytea_output', 'hex'),
