@@ -141,13 +141,18 @@ func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole
 	do(owner, "migrate", "up")
 
 	operator, writer := owner, at
+	var service role
 	if ownRole {
-		person, service := newRole(t, db), newRole(t, db)
+		person := newRole(t, db)
+		service = newRole(t, db)
 		for function, role := range map[string]role{"grant_operator": person, "grant_writer": service} {
 			_, err := connect(t, at).Exec(t.Context(), "select outbox."+function+"($1::text::regrole)", role.quoted())
 			check(function)
 			require.NoError(t, err)
 		}
+		_, err := connect(t, at).Exec(t.Context(), grantSubjects, service.quoted(), []string{subject + ".>"})
+		check("outbox.grant_writer with subjects")
+		require.NoError(t, err)
 		operator, writer = newCLI(t, person.url, env...), service.url
 	}
 	relay := operator.start(t)
@@ -212,6 +217,14 @@ func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole
 	require.Equal(t, 200, code, body)
 	code, _ = standby.stop(t)
 	require.Zero(t, code)
+	if ownRole {
+		_, err := services.Exec(t.Context(), "select outbox.publish('another.subject', '{}'::jsonb)")
+		check("a subject that is refused")
+		require.ErrorContains(t, err, "may not write subject another.subject")
+		_, err = connect(t, at).Exec(t.Context(), "select outbox.revoke_writer($1::text::regrole)", service.quoted())
+		check("outbox.revoke_writer")
+		require.NoError(t, err)
+	}
 	do(owner, "migrate", "down")
 	check("all of it")
 }
