@@ -57,6 +57,8 @@ type bell struct {
 	rings    pace          // notifications
 	slept    time.Duration // since the last one
 	restless time.Time     // until when the reader does not try to sleep
+	idle     excess        // notifications without an event
+	ringer   uint32        // the process that sent the last notification
 }
 
 // earlyWriter is a transaction that does not notify.
@@ -80,7 +82,10 @@ func (r *Relay) newBell(conn *pgx.Conn, term int64) *bell {
 // short, after a find unless what comes next rings, and after the one look that found nothing and
 // after which the reader may sleep, for what was committed before writers notified.
 func (b *bell) again(ctx context.Context, read *reader, last batch) (bool, error) {
+	b.idle.pay(len(last.events))
 	switch {
+	case len(last.events) == 0 && b.idle.many():
+		return false, b.ignore(ctx)
 	case read.gaps.cut():
 		return true, nil
 	case len(last.events) == 0:
@@ -166,14 +171,7 @@ func (b *bell) heard(ctx context.Context) error {
 	if !b.works {
 		return nil
 	}
-	over, cancel := context.WithCancel(ctx)
-	cancel() // so that nothing is waited for
-	for {
-		if _, err := b.conn.WaitForNotification(over); err != nil {
-			break
-		}
-		b.rang()
-	}
+	b.rang(takeHeard(b.conn))
 	if !b.held || !b.rings.many() {
 		return nil
 	}
@@ -181,10 +179,30 @@ func (b *bell) heard(ctx context.Context) error {
 	return b.giveBack(ctx)
 }
 
-func (b *bell) rang() {
+// rang counts notifications.
+func (b *bell) rang(h heard) {
+	if h.count == 0 {
+		return
+	}
 	b.silent = false
-	b.rings.add(b.slept)
-	b.slept = 0
+	b.rings.add(b.slept, h.count)
+	b.idle.add(time.Now(), h.count)
+	b.slept, b.ringer = 0, h.process
+}
+
+// ignore gives the doorbell up for a while: notifications come without events. Each costs a look,
+// and anybody may send them. Writers, who notify because the reader sleeps, are quiet then, and
+// the server does not even hand over what others send.
+func (b *bell) ignore(ctx context.Context) error {
+	b.track.flooded(eventFlood, describeProcess(ctx, b.conn, b.ringer))
+	b.track.polls("notifications come without events", b.cfg.PollInterval)
+	b.works, b.checked, b.idle = false, time.Now(), excess{}
+	unlisten, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if _, err := b.conn.Exec(unlisten, "unlisten "+bellChannel); err != nil {
+		return fmt.Errorf("stop listening for events: %w", err)
+	}
+	return b.giveBack(ctx)
 }
 
 // doubt gives the doorbell up for a while: an event came that nobody had announced. It may just have been about to be.
@@ -240,11 +258,11 @@ func (b *bell) listen(ctx context.Context, most time.Duration) (rung bool, err e
 	waiting, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	began := time.Now()
-	_, err = b.conn.WaitForNotification(waiting)
+	h, err := waitHeard(waiting, b.conn)
 	b.slept += time.Since(began)
 	switch {
 	case err == nil:
-		b.rang()
+		b.rang(h)
 		return true, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
@@ -265,8 +283,39 @@ const (
 // pace is a bucket that leaks while the reader sleeps: it tells whether notifications come fast.
 type pace struct{ level float64 }
 
-// add counts one that came after some sleep since the one before.
-func (p *pace) add(slept time.Duration) { p.level = max(0, p.level-slept.Seconds()*paceRate) + 1 }
+// add counts some that came after some sleep since the ones before.
+func (p *pace) add(slept time.Duration, n int) {
+	p.level = max(0, p.level-slept.Seconds()*paceRate) + float64(n)
+}
 
 // many reports whether more have come of late than is slow.
 func (p *pace) many() bool { return p.level > paceBurst }
+
+const (
+	// idleRate and idleBurst are how many notifications a second, and at once, may come without an
+	// event. Some do: a statement that inserts no row notifies, and an event may be found before
+	// its notification arrives.
+	idleRate  = 5
+	idleBurst = 50
+)
+
+// excess is a bucket that leaks: by how many the notifications of late exceed the events. A writer
+// sends one for each transaction at most, before or after its events are found.
+type excess struct {
+	level float64 // negative while events were found that may still be announced
+	at    time.Time
+}
+
+// add counts notifications.
+func (e *excess) add(now time.Time, n int) {
+	if e.level > 0 {
+		e.level = max(0, e.level-now.Sub(e.at).Seconds()*idleRate)
+	}
+	e.level, e.at = e.level+float64(n), now
+}
+
+// pay takes events into account that were found.
+func (e *excess) pay(events int) { e.level = max(-idleBurst, e.level-float64(events)) }
+
+// many reports whether more have come of late than may.
+func (e *excess) many() bool { return e.level > idleBurst }

@@ -107,6 +107,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 	// Behind a pooler each transaction may be the work of another session, which knows nothing of what was prepared before.
 	conn.DefaultQueryExecMode, conn.DescriptionCacheCapacity = pgx.QueryExecModeCacheDescribe, descriptionCache
 	conn.ValidateConnect = setSession(conn.ValidateConnect)
+	conn.OnNotification = hear
 	return cfg, nil
 }
 

@@ -61,7 +61,7 @@ func (r *Relay) standBy(ctx context.Context, conn *pgxpool.Conn) (term int64, er
 			return 0, err
 		}
 		if flooding != 0 {
-			r.track.flooded(describeProcess(ctx, conn, flooding))
+			r.track.flooded(leaseFlood, describeProcess(ctx, conn, flooding))
 			if !pause(ctx, wakes.Reserve().Delay()) {
 				return 0, context.Cause(ctx)
 			}
@@ -105,7 +105,7 @@ func awaitLease(ctx context.Context, conn *pgxpool.Conn, l Lease, listening bool
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	heard, err := conn.Conn().WaitForNotification(waiting)
+	notified, err := waitHeard(waiting, conn.Conn()) // one look is enough for all that have come
 	switch {
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
@@ -114,13 +114,8 @@ func awaitLease(ctx context.Context, conn *pgxpool.Conn, l Lease, listening bool
 	case err != nil:
 		return 0, nil
 	}
-	over, stop := context.WithCancel(ctx)
-	stop() // so that nothing is waited for
-	for more := heard; err == nil; more, err = conn.Conn().WaitForNotification(over) {
-		heard = more // one look is enough for all that have come
-	}
-	if !wakes.Allow() {
-		return heard.PID, nil
+	if notified.count > leaseBurst || !wakes.Allow() {
+		return notified.process, nil
 	}
 	return 0, nil
 }

@@ -28,9 +28,8 @@ type tracker struct {
 	kept     []string  // which events only a broker has that is not configured
 	stalled  string    // which loop stands still; empty if none does
 	awake    string    // which session keeps the relay from sleeping
-	flood    repeated  // its error names the session that notifies too often
-	floodAt  time.Time // when it did last
-	polling  string    // why writers cannot wake the relay, as it was logged last; empty if they can
+	floods   map[flood]*flooding
+	polling  string // why writers cannot wake the relay, as it was logged last; empty if they can
 }
 
 // repeated is an error that may go on for long: logged when it begins, now and then, and when it is over.
@@ -72,10 +71,14 @@ type brokerTrouble struct {
 
 func newTracker(log *zap.Logger, m *metrics, name, broker string) *tracker {
 	now := time.Now()
-	return &tracker{lines: newLineQueue(log, m.logDropped), metrics: m, database: make(map[string]*repeated), status: Status{
-		Name: name, State: StateConnecting, Since: now,
-		Broker: BrokerStatus{Name: broker, State: BrokerUnknown, Since: now},
-	}}
+	return &tracker{
+		lines: newLineQueue(log, m.logDropped), metrics: m,
+		database: make(map[string]*repeated), floods: make(map[flood]*flooding),
+		status: Status{
+			Name: name, State: StateConnecting, Since: now,
+			Broker: BrokerStatus{Name: broker, State: BrokerUnknown, Since: now},
+		},
+	}
 }
 
 func (t *tracker) enter(state State) {
@@ -255,8 +258,9 @@ func nextStep(err error) zap.Field {
 	return zap.Skip()
 }
 
-// databaseTrouble returns one trouble that is going on, in words; empty if there is none. Row security, and what ended the session, come
-// first: other troubles follow from them. That the purge fails keeps no event from the broker, and is for the warnings.
+// databaseTrouble returns one trouble that is going on, in words; empty if there is none. Row security, and what ended
+// the session, come first: other troubles follow from them. That the purge fails keeps no event from the broker, and is
+// for the warnings.
 func (t *tracker) databaseTrouble() string {
 	for _, doing := range []string{seeing, leading} {
 		if trouble := t.database[doing]; trouble != nil {
@@ -580,17 +584,48 @@ func (t *tracker) keptAwake(by string) {
 	t.awake = by
 }
 
+// flood is a channel on which notifications come without cause, in the words of the log.
+type flood string
+
+// The channels, to which anybody may notify who may connect.
+const (
+	leaseFlood flood = "lease notifications flood"
+	eventFlood flood = "event notifications flood"
+)
+
+// flooding is a flood that was seen.
+type flooding struct {
+	repeated           // its error names the session that notified last
+	at       time.Time // when it did
+}
+
 // floodMemory is for how long a session that notified too often is named.
 const floodMemory = time.Minute
 
-// flooded notes which session notifies standbys so often that they do not look each time.
-func (t *tracker) flooded(by string) {
+// flooded notes which session notifies so often that the relay does not look each time.
+func (t *tracker) flooded(f flood, by string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.flood.begin(errors.New(by), time.Now()) {
-		t.lines.warn("lease notifications flood", zap.String("session", by))
+	seen := t.floods[f]
+	if seen == nil {
+		seen = &flooding{}
+		t.floods[f] = seen
 	}
-	t.floodAt = time.Now()
+	if seen.begin(errors.New(by), time.Now()) {
+		t.lines.warn(string(f), zap.String("session", by))
+	}
+	seen.at = time.Now()
+}
+
+// floodWarnings needs the lock.
+func (t *tracker) floodWarnings() (warnings []string) {
+	for _, f := range []flood{leaseFlood, eventFlood} {
+		if seen := t.floods[f]; seen != nil && time.Since(seen.at) < floodMemory {
+			warnings = append(warnings,
+				fmt.Sprintf("%s, sent without cause by %v; end it with pg_terminate_backend", f, seen.err))
+		}
+	}
+	return warnings
 }
 
 // isNewLoss reports whether a loss was not noted yet.
@@ -621,9 +656,7 @@ func (t *tracker) snapshot() Status {
 	if trouble := t.database[purging]; trouble != nil {
 		s.Warnings = append(slices.Clone(s.Warnings), trouble.text(purging))
 	}
-	if t.flood.err != nil && time.Since(t.floodAt) < floodMemory {
-		s.Warnings = append(slices.Clone(s.Warnings), "notifications that the lease was given back come without cause: "+t.flood.err.Error())
-	}
+	s.Warnings = slices.Concat(s.Warnings, t.floodWarnings())
 	if t.awake != "" {
 		s.Warnings = append(slices.Clone(s.Warnings), "a transaction that is open for long keeps the relay polling: "+t.awake+
 			"; if it is not needed, end it with pg_terminate_backend")
