@@ -56,10 +56,14 @@ func TestRightsOfTheDocumentationAreEnough(t *testing.T) {
 
 func TestRightsAreThoseOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("doc.go")
-	require.NoError(t, err)
-	for line := range strings.Lines(documentedRights) {
-		require.Contains(t, string(text), strings.TrimSpace(line))
+	for file, rights := range map[string]string{
+		"doc.go": documentedRights, "../../docs/SECURITY.md": documentedRights + "\n" + consumerRights,
+	} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for line := range strings.Lines(rights) {
+			require.Contains(t, string(text), strings.TrimSpace(line), file)
+		}
 	}
 }
 
