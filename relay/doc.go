@@ -153,6 +153,15 @@
 // minute at least. It polls all the time where a session is not its own (a pooler), and where max_prepared_transactions is not 0, for
 // PREPARE TRANSACTION refuses a transaction that has notified.
 //
+// Anybody may notify. Where notifications exceed the events by more than a few (the type excess), the reader names the
+// sender, stops listening, and polls for a minute. What a notification carries is never kept (the type heard).
+//
+// # Row security
+//
+// A row that row security hides is an event that is never published, a lease that nobody has, or a receipt that was
+// never written. The relay's sessions have row_security off, so a statement fails before it misses a row. A look every
+// two seconds names the tables and the remedy (sql/hidden.sql).
+//
 // # Making Postgres and the stream agree
 //
 // With every receipt the relay writes the place that the stream had reached (outbox.positions). Before a new leader reads
