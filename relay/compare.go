@@ -12,7 +12,7 @@ const (
 	// compareLooks is how many parts of a stream are read after one Publish. What is left is published again.
 	compareLooks = 256
 	// compareGap is how far apart two events lie in a stream that are read in one look.
-	compareGap = 64
+	compareGap = 256
 )
 
 // comparison tells, of the events that the broker recognised by their ids, those that it has from

@@ -55,8 +55,11 @@ var forgeries = map[string]func(m *nats.Msg, stream string) *nats.Msg{
 	"a duplicate at 2^63": func(_ *nats.Msg, stream string) *nats.Msg {
 		return &nats.Msg{Data: fmt.Appendf(nil, `{"stream":%q,"seq":9223372036854775808,"duplicate":true}`, stream)}
 	},
-	"a refusal for good": func(*nats.Msg, string) *nats.Msg {
+	"a refusal that names no stream": func(*nats.Msg, string) *nats.Msg {
 		return &nats.Msg{Data: []byte(`{"error":{"code":400,"err_code":10054,"description":"too large"}}`)}
+	},
+	"a refusal for good": func(_ *nats.Msg, stream string) *nats.Msg {
+		return &nats.Msg{Data: fmt.Appendf(nil, `{"error":{"code":400,"err_code":10054,"description":"too large"},"stream":%q,"seq":0}`, stream)}
 	},
 	"a refusal for good in the batch": func(*nats.Msg, string) *nats.Msg {
 		return &nats.Msg{Data: []byte(`{"type":"err","seq":2,"error":{"code":400,"err_code":10054,"description":"too large"}}`)}

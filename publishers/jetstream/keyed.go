@@ -241,9 +241,13 @@ func (k *keyed) take(msg *nats.Msg) {
 }
 
 // refused takes a refusal. While other streams answer it counts once a second answer has come, or
-// none comes in time; so does one for good at any time.
+// none comes in time. One for good counts when none comes in time: a second refusal is no answer of
+// another stream as long as none is known, for anybody who sees an event may give two.
 func (k *keyed) refused(place int, refusal *apiError) {
 	before, answered := k.others[place]
+	if answered && before.refusal && !k.call.link.others.answer() {
+		return
+	}
 	alone := k.call.link.alone.knows(k.call.events[k.todo[place]].Subject, time.Now())
 	if !answered && (k.call.link.others.answer() || !alone && isPermanent(judge(refusal).err)) {
 		k.keepFirst(place, first{err: refusal, refusal: true})

@@ -48,12 +48,13 @@ func TestManyOversizeEventsWaitOnce(t *testing.T) {
 
 // refuseSubject makes a server answer the events of a subject with a refusal for good, as a proxy
 // may that adds a header.
-func refuseSubject(t *testing.T, s *testServer, from string) {
+func refuseSubject(t *testing.T, s *testServer, from, stream string) {
 	t.Helper()
 	const to = "refused"
 	nc := s.admin().Conn()
 	_, err := nc.Subscribe(to, func(msg *nats.Msg) {
-		_ = msg.Respond([]byte(`{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"}}`))
+		_ = msg.Respond(fmt.Appendf(nil,
+			`{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"},"stream":%q,"seq":0}`, stream))
 	})
 	require.NoError(t, err)
 	require.NoError(t, nc.Flush())
@@ -70,7 +71,7 @@ func TestManyRefusalsForGoodWaitOnce(t *testing.T) {
 				cfg := prepare(t, s, configFor(t, s.url()))
 				p, _ := connect(t, cfg)
 				events := testEvents(cfg, 600, keys)
-				refuseSubject(t, s, events[0].Subject+".bad")
+				refuseSubject(t, s, events[0].Subject+".bad", cfg.StreamName)
 				for i := range events {
 					if i%20 == 3 {
 						events[i].Subject += ".bad"

@@ -10,13 +10,13 @@ import (
 func TestParseAnswer(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]answer{
-		`{"stream":"S","seq":22}`:                                            {Stream: "S", Seq: 22},
-		`{"stream":"S","domain":"hub","seq":22,"duplicate": true}`:           {Stream: "S", Domain: "hub", Seq: 22, Duplicate: true},
-		`{"stream":"S","seq":9,"batch":"b","count":5}`:                       {Stream: "S", Seq: 9, Batch: "b", Count: 5},
-		`{"type":"ack","seq":500,"msgs":500}`:                                {Type: "ack", Seq: 500},
-		`{"type":"gap","last_seq":4,"seq":6}`:                                {Type: "gap", Seq: 6},
-		`{"type":"err","seq":3,"error":{"code":400,"err_code":10060}}`:       {Type: "err", Seq: 3, Error: &apiError{400, 10060, ""}},
-		`{"error":{"code":503,"err_code":10077,"description":"full"},"x":1}`: {Error: &apiError{503, 10077, "full"}},
+		`{"stream":"S","seq":22}`:                                                           {Stream: "S", Seq: 22},
+		`{"stream":"S","domain":"hub","seq":22,"duplicate": true}`:                          {Stream: "S", Domain: "hub", Seq: 22, Duplicate: true},
+		`{"stream":"S","seq":9,"batch":"b","count":5}`:                                      {Stream: "S", Seq: 9, Batch: "b", Count: 5},
+		`{"type":"ack","seq":500,"msgs":500}`:                                               {Type: "ack", Seq: 500},
+		`{"type":"gap","last_seq":4,"seq":6}`:                                               {Type: "gap", Seq: 6},
+		`{"type":"err","seq":3,"error":{"code":400,"err_code":10060}}`:                      {Type: "err", Seq: 3, Error: &apiError{400, 10060, ""}},
+		`{"error":{"code":503,"err_code":10077,"description":"full"},"stream":"S","seq":0}`: {Stream: "S", Error: &apiError{503, 10077, "full"}},
 	} {
 		a, err := parseAnswer(&nats.Msg{Data: []byte(data)})
 		require.NoError(t, err, data)
@@ -26,7 +26,7 @@ func TestParseAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, a.unrouted)
 	for _, data := range []string{"", "{}", "null", "[]", "+OK", `{"seq":1}`, `{"stream":""}`, `{"type":"err","seq":3}`,
-		`{"type":"ok","seq":3}`, `{"error":{}}`, `{"error":{"code":400,"message":"no"}}`, `{"stream":"S","seq":-1}`} {
+		`{"type":"ok","seq":3}`, `{"error":{}}`, `{"error":{"code":503,"err_code":10077,"description":"full"}}`, `{"error":{"code":400,"message":"no"}}`, `{"stream":"S","seq":-1}`} {
 		_, err := parseAnswer(&nats.Msg{Data: []byte(data)})
 		require.ErrorIs(t, err, errNoAck, "%q must never count as stored", data)
 	}
