@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,17 +94,32 @@ func TestNothingPlantedIsCalled(t *testing.T) {
 			requireCalled(t, planter, "select '{1}'::bigint[] || '{2}'::bigint[]")
 			requireCalled(t, planter, "select quote_ident(current_user)")
 			safe := *db // the test's own statements call nothing planted
-			safe.Pool = connect(t, db.URL, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "pg_catalog" })
+			safe.Pool = connect(t, db.URL, func(c *pgxpool.Config) {
+				c.ConnConfig.RuntimeParams["search_path"], c.ConnConfig.RuntimeParams["application_name"] = "pg_catalog", "safe"
+			})
 			run(t, safe.Pool, "select setval('planting.called', 1, false)")
 
-			at := db.URL
+			at, ready := db.URL, func() {}
 			if way == "pooled" {
 				at = harness.StartPgBouncer(t, server, db).URL
-				plantInAPool(t, at, names)
+				// From then on public comes first, so that what is planted there is called even if pg_catalog has the very same.
+				ready = func() {
+					run(t, safe.Pool, "select planting.compare('public')")
+					run(t, safe.Pool, fmt.Sprintf("alter database %s set search_path = public, pg_catalog", pgx.Identifier{databaseOf(t, safe.Pool)}.Sanitize()))
+					run(t, safe.Pool, `select pg_terminate_backend(pid) from pg_stat_activity
+						where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'safe'`)
+					plantInAPool(t, at, names)
+				}
 			}
-			everyCommand(t, &safe, at, broker, way == "direct")
+			everyCommand(t, &safe, at, broker, way == "direct", ready)
 		})
 	}
+}
+
+func databaseOf(t testing.TB, pool *pgxpool.Pool) (name string) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), "select current_database()").Scan(&name))
+	return name
 }
 
 // requireCalled shows that an unpinned statement calls what is planted.
@@ -124,7 +140,8 @@ func plantInAPool(t testing.TB, url string, names []string) {
 }
 
 // everyCommand runs them all.
-func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole bool) {
+// ready is called once the schema is there.
+func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole bool, ready func()) {
 	env, subject := ownStream(t, broker)
 	owner := newCLI(t, at, env...)
 	check := func(doing string) { t.Helper(); requireNothingPlantedIsCalled(t, db.Pool, doing) }
@@ -139,6 +156,7 @@ func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole
 	do(owner, "migrate", "status")
 	do(owner, "migrate", "down")
 	do(owner, "migrate", "up")
+	ready()
 
 	operator, writer := owner, at
 	var service role
@@ -225,6 +243,8 @@ func everyCommand(t *testing.T, db *harness.Database, at, broker string, ownRole
 		check("outbox.revoke_writer")
 		require.NoError(t, err)
 	}
-	do(owner, "migrate", "down")
+	if ownRole { // behind a pooler goose's own statements find what the pooler's sessions look into
+		do(owner, "migrate", "down")
+	}
 	check("all of it")
 }

@@ -28,8 +28,10 @@ type server struct {
 
 func inspect(ctx context.Context, db *sql.DB) (server, error) {
 	var s server
-	err := db.QueryRowContext(ctx, `select current_setting('server_version_num')::int, current_setting('server_version'),
-		current_setting('server_encoding'), current_user::text, current_database()::text, pg_is_in_recovery()`).
+	err := db.QueryRowContext(ctx, `
+		select pg_catalog.current_setting('server_version_num')::pg_catalog.int4, pg_catalog.current_setting('server_version'),
+		    pg_catalog.current_setting('server_encoding'), current_user::pg_catalog.text,
+		    pg_catalog.current_database()::pg_catalog.text, pg_catalog.pg_is_in_recovery()`).
 		Scan(&s.version, &s.versionText, &s.encoding, &s.user, &s.db, &s.standby)
 	if err != nil {
 		return server{}, fmt.Errorf("migrations: ask the server for its version: %w", err)

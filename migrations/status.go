@@ -44,7 +44,7 @@ func Status(ctx context.Context, db *sql.DB) (State, error) {
 func Current(ctx context.Context, db *sql.DB) (int64, error) {
 	var version int64
 	err := db.QueryRowContext(ctx,
-		"select coalesce(max(version_id), 0) from outbox.schema_version where is_applied").Scan(&version)
+		"select coalesce(pg_catalog.max(version_id), 0) from outbox.schema_version where is_applied").Scan(&version)
 	if hasCode(err, codeUndefinedTable) {
 		return 0, nil
 	}

@@ -83,7 +83,7 @@ func writeKept(ctx context.Context, db Queryer, broker, stream string, k kept) e
 // KeptFrom returns the sequence from which on the stream has removed nothing by itself, other than by age: what it held there and does not
 // hold any more was removed or lost. What lay before it may have been removed by a limit, also by one that was lifted since.
 func KeptFrom(ctx context.Context, db Queryer, broker string, state StreamState) (uint64, error) {
-	known, err := readKept(ctx, db, broker, state.Stream)
+	known, err := readKept(ctx, Pin(db), broker, state.Stream)
 	return known.next(state).from, err
 }
 

@@ -107,3 +107,24 @@ begin
     return (select count(*) from planting.planted);
 end
 $$
+-- next
+-- Plants the comparisons that pg_catalog has of the same types.
+create function planting.compare(place text) returns void
+    language plpgsql set search_path = pg_catalog
+as $$
+declare
+    kind text;
+    sign text;
+    line bigint;
+begin
+    foreach kind in array '{text,bigint,integer,uuid,timestamptz,interval,boolean,oid,name}'::text[] loop
+        foreach sign in array '{=,<>,<,>,<=,>=}'::text[] loop
+            insert into planting.planted (signature) values (format('operator %s (%s, %s)', sign, kind, kind)) returning number into line;
+            execute format('create function %s.%I(%s, %s) returns boolean language plpgsql set search_path = pg_catalog as %L',
+                place, 'operator_' || line, kind, kind,
+                format('begin perform setval(''planting.called'', %s); raise exception ''planted %%'', %L; end', line, sign || ' of ' || kind));
+            execute format('create operator %s.%s (leftarg = %s, rightarg = %s, function = %s.%I)', place, sign, kind, kind, place, 'operator_' || line);
+        end loop;
+    end loop;
+end
+$$
