@@ -74,7 +74,8 @@
 // # How the stream is read back
 //
 // A script reads pages of up to 512 entries or about 1 MiB and leaves out payloads where they are
-// not wanted. What has no event_id and seq is not the relay's. The first sequence of a stream is 1
+// not wanted. What has no event_id and seq, or a larger value than an event can have, is not the
+// relay's. The first sequence of a stream is 1
 // while nothing was ever removed from it (entries-added, Redis 7.0), and otherwise that of its
 // first entry. A stream whose last id lies after the year 2248 is refused: sequences would not fit
 // into Postgres.

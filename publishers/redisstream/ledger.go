@@ -118,8 +118,9 @@ func removedBySomebody(added string) string {
 	return "entries were removed with XDEL or XTRIM, by consumers or by hand"
 }
 
-// Scan implements [relay.Ledger]. It reads pages of up to 512 entries or about 1 MiB, through connections of its own, so that a
-// Publish does not wait for it. The server leaves out what is not asked for.
+// Scan implements [relay.Ledger]. It reads pages of up to 512 entries, which end after 1 MiB, through
+// connections of its own, so that a Publish does not wait for it. The server leaves out what is not
+// asked for.
 func (p *Publisher) Scan(ctx context.Context, scan relay.Scan, found func(relay.StoredEvent) error) error {
 	if scan.First > scan.Last {
 		return nil
@@ -153,8 +154,8 @@ func (s *session) page(ctx context.Context, from, to string, payloads bool) (eve
 	if err != nil {
 		return nil, "", err
 	}
-	words, err := redis.NewScript(pageLua).
-		Run(ctx, primary, []string{s.cfg.Stream}, from, to, payloads, partEvents, partBytes).StringSlice()
+	args := append([]any{from, to, payloads, partEvents, partBytes}, largest...)
+	words, err := redis.NewScript(pageLua).Run(ctx, primary, []string{s.cfg.Stream}, args...).StringSlice()
 	if err != nil {
 		return nil, "", err
 	}

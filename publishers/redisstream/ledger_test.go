@@ -277,7 +277,7 @@ func TestScanOfLargeEvents(t *testing.T) {
 	page, next, err := s.page(t.Context(), "-", "+", true)
 	require.NoError(t, err)
 	require.NotEmpty(t, next)
-	require.Len(t, page, 16)
+	require.Len(t, page, 11)
 }
 
 func TestStateOf(t *testing.T) {

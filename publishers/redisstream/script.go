@@ -21,6 +21,9 @@ var hashLua string
 //go:embed lua/idmp.lua
 var idmpLua string
 
+//go:embed lua/idmp_limits.lua
+var idmpLimitsLua string
+
 //go:embed lua/state.lua
 var stateLua string
 

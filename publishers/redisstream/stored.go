@@ -12,6 +12,13 @@ import (
 // storedWords is how many words of a page are an event, see lua/page.lua.
 const storedWords = 7
 
+// largest is how many bytes each value of an event can have, as pairs for lua/page.lua: the rules of
+// outbox.events. An escape in the JSON of headers makes at most six bytes of one.
+var largest = []any{
+	"event_id", len("00000000-0000-0000-0000-000000000000"), "subject", 255, "key", 255, "seq", len("9223372036854775807"),
+	"headers", 6 * 32 << 10, "payload", 1 << 20,
+}
+
 // storedEvent reads an event as the encoder wrote it; ours is false for what others have stored.
 func storedEvent(words []string, payloads bool) (event relay.StoredEvent, ours bool) {
 	sequence, ok := parseSequence(words[0])

@@ -5,7 +5,7 @@ local info = redis.call('XINFO', 'STREAM', KEYS[1])
 for n = 1, #info, 2 do state[info[n]] = info[n + 1] end
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 	local found = string.match(group[2], '^outbox%-relay:(.+)$')
-	if found and mark == '' then mark = found end
+	if found and mark == '' and #found <= 64 then mark = found end
 end
 local first, added = state['first-entry'], state['entries-added']
 return {

@@ -2,6 +2,7 @@
 -- outbox-relay:<random>. Nothing else is so much a part of the stream: it is deleted, renamed, copied, dumped and restored
 -- with it, and a replica or a file has it if it has the entries. The group stands behind every id there can be, so
 -- it has no lag, and entries do not wait for it.
+-- A group with a longer name belongs to others.
 local MARK, BEHIND_ALL = 'outbox-relay:', '18446744073709551615-18446744073709551615'
 local marks, last = {}, nil
 
@@ -14,7 +15,8 @@ end
 -- mark_stream returns the mark of the stream. It makes the stream, and gives it a mark, where there is none.
 local function mark_stream()
 	for _, group in ipairs(ask('no such key', 'XINFO', 'GROUPS', KEYS[1]) or {}) do
-		if string.sub(group[2], 1, #MARK) == MARK then return string.sub(group[2], #MARK + 1) end
+		local name = group[2]
+		if string.sub(name, 1, #MARK) == MARK and #name <= #MARK + 64 then return string.sub(name, #MARK + 1) end
 	end
 	if not failure then try('XGROUP', 'CREATE', KEYS[1], MARK .. ARGV[7], BEHIND_ALL, 'MKSTREAM') end
 	marks = {}
