@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,59 @@ func TestWhatCouldLoseEventsIsRefusedAtTheStart(t *testing.T) {
 			requireSettled(t, db.Pool)
 			require.Zero(t, r.Status().Duplicates, "nothing is published again")
 		})
+	}
+}
+
+// TestEventsAtTheLastIdsAreMoved as the remedy says, unless they were published. Ids drawn after them would
+// soon be exhausted, and every writer would fail.
+func TestEventsAtTheLastIdsAreMoved(t *testing.T) {
+	t.Parallel()
+	const write = `insert into outbox.events (id, subject, key, payload) overriding system value
+		select 4611686018427387890 + i, 'game.last', 'k', convert_to(i::text, 'UTF8') from generate_series(1, 10) as i`
+	for _, published := range []bool{true, false} {
+		for _, drawn := range []int64{20, 4611686018427387895} {
+			t.Run(fmt.Sprintf("published %t, drawn %d", published, drawn), func(t *testing.T) {
+				t.Parallel()
+				db, broker := harness.Postgres(t), &memory{}
+				change := func(c *relay.Config) { c.SweepInterval = time.Hour }
+				_, stop := runRelay(t, db.URL, broker, change)
+				for range 20 {
+					publishOne(t, db, "game.before")
+				}
+				if published {
+					run(t, db.Pool, "select setval('outbox.events_id_seq', 4611686018427387900)")
+					run(t, db.Pool, write)
+				}
+				want := 20 + 10*count(published)
+				require.Eventually(t, func() bool { return broker.count() == want }, 20*time.Second, 10*time.Millisecond)
+				requireSettled(t, db.Pool)
+				stop()
+				if !published {
+					run(t, db.Pool, write)
+				}
+				run(t, db.Pool, "select setval('outbox.events_id_seq', $1)", drawn)
+
+				r := startRelay(t, db.URL, broker, change)
+				require.Eventually(t, func() bool {
+					return strings.Contains(r.Status().NotReady, "but id 4611686018427387900 is in use")
+				}, 20*time.Second, 10*time.Millisecond)
+				var problem *relay.CheckError
+				require.ErrorAs(t, relay.Check(t.Context(), db.Pool, migrations.Latest()), &problem)
+				require.Equal(t, relay.ProblemSequence, problem.Problem)
+				_, remedy, found := strings.Cut(problem.Next, "run: ")
+				require.True(t, found)
+				for statement := range strings.SplitSeq(remedy, "; ") {
+					run(t, db.Pool, statement)
+				}
+				for range 20 {
+					publishOne(t, db, "game.after")
+				}
+				require.Eventually(t, func() bool { return broker.count() == 50 }, 30*time.Second, 10*time.Millisecond)
+				requireSettled(t, db.Pool)
+				require.Zero(t, r.Status().Duplicates, "nothing is published again")
+				require.Zero(t, rowCount(t, db.Pool, "outbox.events where id > 1000"))
+			})
+		}
 	}
 }
 

@@ -243,10 +243,36 @@ func checkSequence(ctx context.Context, db Queryer) error {
 	if drawn >= used {
 		return nil
 	}
+	next := fmt.Sprintf("run: select setval('outbox.events_id_seq', %d); events wait until then, and none is lost", used)
+	if used > lastUsableID {
+		next = moveLastIDs(drawn)
+	}
 	return &CheckError{
 		Problem: ProblemSequence,
 		Text: fmt.Sprintf("sequence outbox.events_id_seq is at %d, but id %d is in use: writers get errors, or ids out of order",
 			drawn, used),
-		Next: fmt.Sprintf("run: select setval('outbox.events_id_seq', %d); events wait until then, and none is lost", used),
+		Next: next,
 	}
+}
+
+// lastUsableID is the highest id after which a sequence may go on. After higher ones too few are left:
+// the sequence ends at 1<<62 - 1, and every writer would fail from there on.
+const lastUsableID int64 = 1<<62 - 1<<40
+
+// moveLastIDs returns the step that gives new ids to the events above [lastUsableID]. Those with a receipt
+// were published, and are only deleted. A sequence that is among these ids is set back first.
+func moveLastIDs(drawn int64) string {
+	const move = "with moved as (delete from outbox.events where id > %[1]d returning *) " +
+		"insert into outbox.events (event_id, subject, key, headers, payload, created_at) " +
+		"select event_id, subject, key, headers, payload, created_at from moved where not exists (" +
+		"select from outbox.receipts as r, outbox.acknowledged(r.ids, r.event_ids) as a " +
+		"where r.ids @> moved.id and a.id = moved.id and a.event_id = moved.event_id) order by id"
+	const setBack = "select setval('outbox.events_id_seq', " +
+		"(select coalesce(max(id), 1) from outbox.events where id between 1 and %[1]d)); "
+	format := move
+	if drawn > lastUsableID {
+		format = setBack + move
+	}
+	return "no ids are left after that one: give its event, and others at the end of the ids, the next ones; " +
+		"as the owner of the schema, run: " + fmt.Sprintf(format, lastUsableID)
 }
