@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -280,6 +282,97 @@ func TestUpWithoutTheRightToCreateASchemaSaysWhatToDo(t *testing.T) {
 	_, err = migrations.Up(t.Context(), db)
 	require.NoError(t, err)
 	require.NoError(t, migrations.Check(t.Context(), db))
+}
+
+// TestUpRefusesTheSchemaOfAnotherRole, which could drop the schema with every event. A role needs no
+// more than CREATE on the database to make it beforehand.
+func TestUpRefusesTheSchemaOfAnotherRole(t *testing.T) {
+	t.Parallel()
+	const fake = `create table outbox.schema_version (id int, version_id bigint, is_applied boolean, tstamp timestamptz);
+		insert into outbox.schema_version values (1, 1, true, now())`
+	for name, planted := range map[string]string{"an empty schema": "", "a version that nobody applied": fake} {
+		for _, super := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, superuser %t", name, super), func(t *testing.T) {
+				t.Parallel()
+				server := harness.EmptyPostgres(t)
+				admin, owner, game := openSQL(t, server.URL), newRole(t, server), newRole(t, server)
+				database := query[string](t, admin, "select current_database()")
+				mustExec(t, admin, "grant create on database "+database+" to "+owner.quoted())
+				other := openSQL(t, owner.url)
+				mustExec(t, other, "create schema outbox")
+				mustExec(t, other, planted)
+				mustExec(t, other, "grant all on schema outbox to public; grant all on all tables in schema outbox to public")
+				db, migrator := openSQL(t, game.url), game.name
+				if super {
+					db, migrator = admin, query[string](t, admin, "select current_user")
+				}
+
+				_, err := migrations.Up(t.Context(), db)
+				require.ErrorIs(t, err, migrations.ErrForeignSchema)
+				var foreign *migrations.OwnerError
+				require.ErrorAs(t, err, &foreign)
+				require.Equal(t, owner.name, foreign.Owner)
+				require.Equal(t, migrator, foreign.Role)
+				made := query[bool](t, admin, "select to_regclass('outbox.schema_version') is not null")
+				require.Equal(t, planted != "", made, "nothing is made in the schema")
+
+				_, remedy, found := strings.Cut(foreign.Next(), "run: ")
+				require.True(t, found)
+				mustExec(t, admin, strings.Replace(remedy, "drop schema outbox;", "drop schema outbox cascade;", 1))
+				_, err = migrations.Up(t.Context(), db)
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+// TestUpGoesOnInATrustedSchema that was made beforehand for the role that migrates, or by a role that
+// could drop everything anyway.
+func TestUpGoesOnInATrustedSchema(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]string{
+		"its own":        "create schema outbox authorization GAME",
+		"of a group":     "grant OTHER to GAME; create schema outbox authorization OTHER",
+		"of a superuser": "create schema outbox; grant all on schema outbox to GAME",
+		"of the owner of the database": `alter database DB owner to OTHER; create schema outbox authorization OTHER;
+			grant all on schema outbox to GAME`,
+		"of whoever owns the database": `create schema outbox authorization pg_database_owner;
+			grant all on schema outbox to GAME`,
+		"of another, but migrated then": "create schema outbox authorization GAME",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := harness.EmptyPostgres(t)
+			admin, other, game := openSQL(t, server.URL), newRole(t, server), newRole(t, server)
+			mustExec(t, admin, strings.NewReplacer("GAME", game.quoted(), "OTHER", other.quoted(),
+				"DB", query[string](t, admin, "select current_database()")).Replace(prepare))
+			t.Cleanup(func() { // roles that own a database cannot be dropped
+				_, err := server.Pool.Exec(context.Background(), "reassign owned by "+other.quoted()+" to current_user")
+				assert.NoError(t, err)
+			})
+			db := openSQL(t, game.url)
+			_, err := migrations.Up(t.Context(), db)
+			require.NoError(t, err)
+			if strings.HasSuffix(name, "then") {
+				_, err = migrations.Down(t.Context(), db, migrations.DownOptions{})
+				require.NoError(t, err)
+				mustExec(t, admin, "alter schema outbox owner to "+other.quoted())
+				mustExec(t, admin, "grant all on schema outbox to "+game.quoted())
+				_, err = migrations.Up(t.Context(), db)
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
+func TestUpReadsNoViewInPlaceOfTheVersions(t *testing.T) {
+	t.Parallel()
+	db := openSQL(t, harness.EmptyPostgres(t).URL)
+	mustExec(t, db, `create schema outbox;
+		create view outbox.schema_version as select 1 as version_id, 1 / 0 = 1 as is_applied`)
+	_, err := migrations.Up(t.Context(), db)
+	require.ErrorContains(t, err, "outbox.schema_version in database")
+	require.ErrorContains(t, err, "is no table")
 }
 
 func TestUpToDateSchemaNeedsNoRightButToReadItsVersion(t *testing.T) {

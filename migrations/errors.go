@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -40,6 +41,31 @@ func (e *VersionError) Error() string {
 func (e *VersionError) Is(target error) bool {
 	return e.Database > e.Binary && target == ErrNewerSchema || e.Database < e.Binary && target == ErrOlderSchema
 }
+
+// ErrForeignSchema is matched by the [*OwnerError] of [Up]. Migrate as the owner of the schema, or remove the schema.
+var ErrForeignSchema = errors.New("schema outbox belongs to another role")
+
+// OwnerError says that schema "outbox" was there before the first migration and belongs to a role that
+// the migrating one must not trust: it could drop the schema with every event. It matches
+// [ErrForeignSchema].
+type OwnerError struct {
+	// Owner is the owner of the schema. Role is the role that migrates, in Database.
+	Owner, Role, Database string
+}
+
+func (e *OwnerError) Error() string {
+	return fmt.Sprintf("migrations: schema outbox in database %q belongs to role %q, which could drop it with every event, "+
+		"and role %q migrates: %s", e.Database, e.Owner, e.Role, e.Next())
+}
+
+// Next is what to do about it.
+func (e *OwnerError) Next() string {
+	return fmt.Sprintf("migrate as the owner if the outbox is to be that role's; otherwise let an administrator run: "+
+		"drop schema outbox; create schema outbox authorization %s", pgx.Identifier{e.Role}.Sanitize())
+}
+
+// Is reports whether target is [ErrForeignSchema].
+func (e *OwnerError) Is(target error) bool { return target == ErrForeignSchema }
 
 // Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 const (

@@ -167,10 +167,12 @@ func explainCheck(settings *config.Settings, err error) error {
 // explainMigration gives the errors of the migrations their next step.
 func explainMigration(settings *config.Settings, what string, err error) error {
 	f := &failure{what: what, cause: err, value: settings.Show("postgres.url")}
-	refused := (*pgconn.PgError)(nil)
+	refused, foreign := (*pgconn.PgError)(nil), (*migrations.OwnerError)(nil)
 	switch {
 	case errors.Is(err, migrations.ErrNewerSchema):
 		f.next = "use a version of outbox-relay that is at least as new as the schema"
+	case errors.As(err, &foreign):
+		f.next = foreign.Next()
 	case errors.Is(err, migrations.ErrHoldsRows):
 		f.next = "let the relay publish what waits, or lose it with: outbox-relay migrate down --drop-rows"
 	case errors.As(err, &refused) && refused.Code == "25006":

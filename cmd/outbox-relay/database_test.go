@@ -112,6 +112,8 @@ func TestExplainMigration(t *testing.T) {
 		"use a version of outbox-relay that is at least as new as the schema":                      &migrations.VersionError{Database: 9, Binary: 1},
 		"let the relay publish what waits, or lose it with: outbox-relay migrate down --drop-rows": migrations.ErrHoldsRows,
 		"migrate as a role that may create a schema in this database, or that owns schema outbox":  &pgconn.PgError{Code: "42501"},
+		"migrate as the owner if the outbox is to be that role's; otherwise let an administrator run: " +
+			`drop schema outbox; create schema outbox authorization "game"`: &migrations.OwnerError{Owner: "other", Role: "game"},
 		"": migrations.ErrNothingApplied,
 	} {
 		f := (*failure)(nil)
