@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -313,6 +314,26 @@ func TestNobodyNotifiesARelayThatHasEnded(t *testing.T) {
 	}
 	require.Zero(t, notifications(t, conn))
 	require.Zero(t, sleeper(t, db))
+}
+
+// TestNoValueOfTheWakerFailsAWriter although the roles of the relay and of an operator may set any: the
+// next commit sets it back.
+func TestNoValueOfTheWakerFailsAWriter(t *testing.T) {
+	t.Parallel()
+	db := harness.Postgres(t)
+	writer := newRole(t, db)
+	run(t, db.Pool, "select outbox.grant_writer($1::text::regrole)", writer.quoted())
+	services := connect(t, writer.url)
+	for _, grant := range []string{"grant_relay", "grant_operator"} {
+		role := newRole(t, db)
+		run(t, db.Pool, "select outbox."+grant+"($1::text::regrole)", role.quoted())
+		setter := connect(t, role.url)
+		for _, value := range []int64{2, math.MaxInt32, math.MaxInt32 + 1, 99999999999, math.MaxInt64} {
+			run(t, setter, "select setval('outbox.waker', $1)", value)
+			require.NoError(t, outbox.PublishOutsideTx(t.Context(), services, outbox.Raw{Subject: "game.one"}), value)
+			require.Zero(t, sleeper(t, db), value)
+		}
+	}
 }
 
 // TestNobodyWithoutARightKeepsTheRelayAwake nor lets writers notify: what such a role can hold
