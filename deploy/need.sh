@@ -42,15 +42,15 @@ has_cc() { command -v cc >/dev/null; }
 has_debootstrap() { command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ]; }
 has_certificates() { [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]; }
 has_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
-has_docker() { docker version >/dev/null 2>&1; }
+has_docker() { command -v docker >/dev/null; }
 
-# has_started_docker starts the daemon where it is installed and does not run.
-has_started_docker() {
-	if has_docker; then return 0; fi
-	command -v dockerd >/dev/null || return 1
+# docker_answers starts the daemon where it does not run, unless DOCKER_HOST says that it is elsewhere.
+docker_answers() {
+	if docker version >/dev/null 2>&1; then return 0; fi
+	if [ -n "${DOCKER_HOST:-}" ] || ! command -v dockerd >/dev/null; then return 1; fi
 	as_root systemctl start docker >/dev/null 2>&1 || as_root service docker start >/dev/null 2>&1 || return 1
 	for _ in {1..50}; do
-		if has_docker; then return 0; fi
+		if docker version >/dev/null 2>&1; then return 0; fi
 		sleep 0.2
 	done
 	return 1
@@ -63,8 +63,13 @@ need() {
 		say 'no go program; install Go 1.26 or newer: https://go.dev/doc/install'
 		return 1
 		;;
-	docker) require has_started_docker 'the servers of the tests' \
-		'no Docker daemon answers this user; install Docker Engine (Debian: apt-get install docker.io), start it, or join the group docker' docker.io ;;
+	docker)
+		local hint='install Docker Engine (Debian: apt-get install docker.io) and start it'
+		require has_docker 'the servers of the tests' "no docker program; $hint" docker.io || return 1
+		docker_answers && return 0
+		say "no Docker daemon answers this user ('docker version' says why); $hint, or let the user be in the group docker"
+		return 1
+		;;
 	compose) require has_compose 'make up' 'no Compose; install it (Debian: apt-get install docker-compose)' docker-compose ;;
 	cc) require has_cc 'the race detector' \
 		'no C compiler for the race detector; install one (Debian: apt-get install gcc libc6-dev)' gcc libc6-dev ;;
