@@ -58,7 +58,7 @@ func (c *crowd) add(id int64, key string) {
 
 func (c *crowd) has(id int64, key string) bool {
 	hash := c.hash(id, key)
-	if c.coarse != nil && c.coarse[hash%coarseBits/wordBits]>>(hash%wordBits)&1 == 1 {
+	if len(c.coarse) > 0 && c.coarse[hash%coarseBits/wordBits]>>(hash%wordBits)&1 == 1 {
 		return true
 	}
 	if key == "" {
