@@ -26,7 +26,7 @@ const (
 // Scan implements [relay.Ledger]. It reads through an ephemeral consumer, for which the user needs the permission to publish to
 // $JS.API.CONSUMER.CREATE.<stream>.>, $JS.API.CONSUMER.MSG.NEXT.<stream>.> and $JS.API.CONSUMER.DELETE.<stream>.>.
 //
-// Of a few messages, and where no consumer may be made, it asks for one message after the other, for which the permission to publish to
+// Where no consumer may be made, it asks for one message after the other, for which the permission to publish to
 // $JS.API.STREAM.MSG.GET.<stream> is needed: a stream or an account whose consumers are as many as its limit allows, a user who may not
 // make one, a work queue. Of a work queue it does not find what its consumers have taken.
 func (p *Publisher) Scan(ctx context.Context, scan relay.Scan, found func(relay.StoredEvent) error) error {
@@ -44,11 +44,6 @@ func (p *Publisher) Scan(ctx context.Context, scan relay.Scan, found func(relay.
 	}
 	if stream.CachedInfo().Config.Retention == jsapi.WorkQueuePolicy {
 		return l.getRange(ctx, stream, scan, take)
-	}
-	if scan.Last-scan.First < getWindow && scan.Since.IsZero() {
-		if err = l.getRange(ctx, stream, scan, take); !errors.As(err, new(*deniedError)) {
-			return err // a consumer for so little costs more
-		}
 	}
 	err = l.scanConsumer(ctx, stream, scan, take)
 	noConsumer, ok := errors.AsType[*noConsumerError](err)
