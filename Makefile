@@ -20,8 +20,10 @@ GO_TEST := go test -timeout 60m
 POSTGRES_TESTS := Up|Down|Schema|Table|GoAndSQL|Publish|SQL|Writer|Relay|Stranger|Right|Reader|ALateCommit|ExplicitDraw|Aborted|Doorbell|NobodyNotifies|ABurst
 # The tests that have a small size for every run and a full one.
 SIZED_TESTS := Size|ComeAndGo|RollingDeploy|StopHandsTheLease|KilledLeader|PausedLeader|ManyCopies
-# How long `make fuzz` tries each target, and which.
+# How long `make fuzz` tries each target, and which. The one that needs Docker starts a server for each of its processes first, for
+# which the time counts too.
 FUZZTIME ?= 1m
+FUZZTIME_DOCKER ?= $(FUZZTIME)
 FUZZ ?= .
 
 .PHONY: help
@@ -68,7 +70,8 @@ race-unit: need-go need-cc ## run the tests that need no Docker under the race d
 fuzz: need-go ## look for inputs that break what reads them, FUZZTIME=1m each; FUZZ='Terminal|Frames' for some; one needs Docker
 	@set -e; $(fuzz_targets) | while read -r folder name; do \
 		echo "== $$name in $$folder"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$folder"; \
+		time='$(FUZZTIME)'; if [ "$$folder" = ./integration ]; then time='$(FUZZTIME_DOCKER)'; fi; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime "$$time" "$$folder"; \
 	done
 
 .PHONY: lint
