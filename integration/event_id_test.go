@@ -209,7 +209,8 @@ func TestTheZeroIDIsRefused(t *testing.T) {
 	}
 }
 
-// TestVerifyComparesWhatHasAnEventsID finds an event for which the stream holds another one, as relays before this rule have left it.
+// TestVerifyComparesWhatHasAnEventsID finds an event for which the stream holds another one, as relays
+// before this rule have left it.
 func TestVerifyComparesWhatHasAnEventsID(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, forgetful)

@@ -29,7 +29,7 @@ func hardenedSQL(t *testing.T) (blocks []string) {
 }
 
 // TestHardenedPostgres sets a database up as docs/SECURITY.md does, and runs a relay, two services
-// and a person in it. Nobody else gets in.
+// and a person in it. No one else gets in.
 func TestHardenedPostgres(t *testing.T) {
 	t.Parallel()
 	server := harness.StartPostgres(t, harness.PostgresOptions{})

@@ -290,7 +290,7 @@ func TestUpRefusesTheSchemaOfAnotherRole(t *testing.T) {
 	t.Parallel()
 	const fake = `create table outbox.schema_version (id int, version_id bigint, is_applied boolean, tstamp timestamptz);
 		insert into outbox.schema_version values (1, 1, true, now())`
-	for name, planted := range map[string]string{"an empty schema": "", "a version that nobody applied": fake} {
+	for name, planted := range map[string]string{"an empty schema": "", "a version that was never applied": fake} {
 		for _, super := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, superuser %t", name, super), func(t *testing.T) {
 				t.Parallel()

@@ -20,6 +20,7 @@
 //
 // The role that migrates owns what it creates. It needs the right to create a schema in the database, or a schema
 // "outbox" that already belongs to it. [Up] refuses a schema of another role, unless the migrating role
-// belongs to that role, or it is a superuser or the owner of the database. Game services and the relay need no such right: see the SQL functions
+// belongs to that role, or it is a superuser or the owner of the database. Game services and the
+// relay need no such right: see the SQL functions
 // outbox.grant_writer and outbox.grant_relay.
 package migrations

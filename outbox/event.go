@@ -18,10 +18,11 @@ type Headered interface {
 	EventHeaders() map[string]string
 }
 
-// Identified is an [Event] that brings its own id, for instance one derived from a request that may be repeated. The id is the event's
-// identity: within its duplicate window the broker drops a second event with the same id. If that has another subject, key or payload it
-// is another event, and becomes a dead letter (id_taken): the id of an order is none for the events of that order. The zero id
-// means: generate one.
+// Identified is an [Event] that brings its own id, for instance one derived from a request that may be
+// repeated. The id is the event's identity: within its duplicate window the broker drops a second
+// event with the same id. If that has another subject, key or payload it is another event, and
+// becomes a dead letter (id_taken): the id of an order is none for the events of that order. The
+// zero id means: generate one.
 //
 // The result must be a plain [16]byte. A value of any UUID type that is an array of 16 bytes, such as [ID] or the one of
 // github.com/google/uuid, can be returned as it is.

@@ -1,5 +1,5 @@
--- The ids are drawn in the order of the rows, that is of the arguments. Of several arrays unnest is a word of the grammar, which
--- no function replaces.
+-- The ids are drawn in the order of the rows, that is of the arguments. Of several arrays unnest is a
+-- word of the grammar, which no function replaces.
 insert into outbox.events (event_id, subject, key, headers, payload)
 select event_id::uuid, subject,
        case when key operator(pg_catalog.<>) '' then key end,

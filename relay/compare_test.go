@@ -103,7 +103,7 @@ func TestThereIsNothingToCompare(t *testing.T) {
 	events := make([]Event, 2)
 	require.Nil(t, newComparison(&shelf{}, events, []Outcome{{Stored: true, Sequence: 4}, {}}))
 	require.Nil(t, newComparison(&shelf{}, events, []Outcome{{Stored: true, Duplicate: true}, {}}), "its place is not known")
-	require.Nil(t, newComparison(nil, events, []Outcome{{Stored: true, Duplicate: true, Sequence: 3}, {}}), "nobody can be asked")
+	require.Nil(t, newComparison(nil, events, []Outcome{{Stored: true, Duplicate: true, Sequence: 3}, {}}), "the broker cannot be asked")
 }
 
 // A call that meets very many scattered ones goes on with those that are left.
@@ -121,4 +121,22 @@ func TestComparisonIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotSent)
 	require.Len(t, stream.scans, compareLooks)
 	require.Equal(t, make([]Outcome, 10), outcomes[compareLooks:])
+}
+
+// A duplicate that could not be compared waits for the broker, also in a call that ended early.
+func TestAnEventThatCannotBeComparedIsNotSettled(t *testing.T) {
+	t.Parallel()
+	duplicate := []Event{event(1, "a")}
+	for name, ended := range map[string]error{"a whole call": nil, "a call that ended early": ErrNotSent} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, duplicate, func([]Event) ([]Outcome, error) {
+				return []Outcome{{Stored: true, Duplicate: true, Sequence: 9}}, ended
+			})
+			b.ledger = &shelf{err: ErrUnavailable, fails: 1}
+			outcomes, err := b.publish(t.Context(), duplicate)
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.Equal(t, []Outcome{{}}, outcomes)
+		})
+	}
 }

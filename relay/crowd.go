@@ -3,7 +3,8 @@ package relay
 import "hash/maphash"
 
 const (
-	// crowdLimit is how many keys, and how many stretches of ids, a crowd tells apart: some 80 MiB if it has as many of both.
+	// crowdLimit is how many keys, and how many stretches of ids, a crowd tells apart: some 80 MiB if
+	// it has as many of both.
 	crowdLimit = 1 << 20
 	// coarseBits is how many bits tell what comes beyond: 16 MiB.
 	coarseBits = 1 << 27

@@ -25,7 +25,7 @@ func TestACrowdTellsWhoIsInIt(t *testing.T) {
 	require.True(t, c.has(63, ""))
 }
 
-// Ids in a row cost next to nothing, and beyond the limit nobody is forgotten and few others are taken for one.
+// Ids in a row cost next to nothing, and beyond the limit none is forgotten and few others are taken for one.
 func TestACrowdHasNoLimit(t *testing.T) {
 	t.Parallel()
 	c := newCrowd()

@@ -177,8 +177,8 @@ func (d *dispatcher) publish(ctx context.Context, events []Event) ([]Outcome, er
 	if len(outcomes) != len(events) {
 		outcomes = make([]Outcome, len(events))
 	}
-	if failed := d.compare(ctx, events, outcomes); err == nil {
-		err = failed
+	if failed := d.compare(ctx, events, outcomes); failed != nil && stateOf(err) == BrokerOK {
+		err = failed // it says more than that some events were not sent
 	}
 	unknown := leavesUnknown(events, outcomes)
 	if err == nil && unknown {

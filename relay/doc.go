@@ -158,7 +158,7 @@
 //
 // # Row security
 //
-// A row that row security hides is an event that is never published, a lease that nobody has, or a receipt that was
+// A row that row security hides is an event that is never published, a lease that no relay has, or a receipt that was
 // never written. The relay's sessions have row_security off, so a statement fails before it misses a row. A look every
 // two seconds names the tables and the remedy (sql/hidden.sql).
 //

@@ -21,7 +21,7 @@ const hiddenInterval = 2 * time.Second
 const seeing = "see every row"
 
 // checkHidden refuses row security that applies to the role: what it hides is an event that is never
-// published, a lease that nobody has, or a receipt that was never written. The relay's sessions
+// published, a lease that no relay has, or a receipt that was never written. The relay's sessions
 // have row_security off, so a statement fails there before it misses a row; this names the remedy.
 func checkHidden(ctx context.Context, db Queryer) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)

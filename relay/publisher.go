@@ -74,8 +74,8 @@ type Outcome struct {
 	// Duplicate says, of a Stored event, that the broker knew its EventID and stored nothing new. Of a
 	// publisher that is a [Ledger] the relay then compares it with what lies at Sequence.
 	Duplicate bool
-	// Repeated says, of a Duplicate, that this Publish had sent the event before, and the broker may have stored it then: it does not
-	// count as a duplicate.
+	// Repeated says, of a Duplicate, that this Publish had sent the event before, and the broker may
+	// have stored it then: it does not count as a duplicate.
 	Repeated bool
 	// Sequence is a place in the broker's stream: of a Duplicate its own, of any other Stored event its own or a later one.
 	// It is 0 where the broker did not tell it.

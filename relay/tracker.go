@@ -407,7 +407,8 @@ func (t *tracker) uncompared(events int) {
 		return
 	}
 	t.metrics.uncompared.Add(float64(events))
-	t.lines.warn("the broker knew the ids of events and has removed what it stored under them: it cannot be told whether they are the same",
+	t.lines.warn("the broker knew the ids of events and has removed what it stored under them: "+
+		"it cannot be told whether they are the same",
 		zap.Int("events", events), zap.String("effect", "they count as stored"))
 }
 

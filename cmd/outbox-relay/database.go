@@ -89,8 +89,8 @@ var passing = []string{"08", "25", "40", "53", "55", "57", "58"}
 // network says, but for encryption: a server that is not up yet has no address in some networks.
 func mayPass(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if strings.Contains(refused.Message, "startup parameter") || unknownToPooler(refused) { // an option that a pooler does not know
-			return false
+		if strings.Contains(refused.Message, "startup parameter") || unknownToPooler(refused) {
+			return false // a pooler does not know an option of the URL, the database or the user
 		}
 		return slices.ContainsFunc(passing, func(class string) bool { return strings.HasPrefix(refused.Code, class) })
 	}
@@ -101,7 +101,8 @@ func mayPass(err error) bool {
 	})
 }
 
-// unknownToPooler reports whether PgBouncer does not know the database or the user, which it says with the code of a broken protocol.
+// unknownToPooler reports whether PgBouncer does not know the database or the user, which it says with
+// the code of a broken protocol.
 func unknownToPooler(refused *pgconn.PgError) bool {
 	return refused.Code == "08P01" &&
 		(strings.HasPrefix(refused.Message, "no such database") || strings.HasPrefix(refused.Message, "no such user"))

@@ -16,7 +16,7 @@ debian_image() {
 	if up_to_date "$image" "$mark"; then return; fi
 	"$here/../need.sh" debootstrap || exit 1
 	as_root true || fail "debootstrap must run as root to build $image; run 'make images' as root once, or install sudo"
-	root=$(mktemp -d "${TMPDIR:-/tmp}/outbox-relay-debian.XXXXXX")
+	root=$(mktemp -d -t outbox-relay-debian.XXXXXX)
 	(
 		trap 'as_root rm -rf --one-file-system "$root"' EXIT
 		say "installing Debian $suite for $image, about a minute"

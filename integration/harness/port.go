@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FreeAddress returns an address of this machine that nobody listens on, see freePort.
+// FreeAddress returns an address of this machine on which no program listens, see freePort.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
 	port, err := freePort()
@@ -22,8 +22,9 @@ func FreeAddress(tb testing.TB) string {
 // given are the ports that this process has handed out.
 var given sync.Map
 
-// freePort returns a port of the loopback address that nobody listens on, and returns each once. It lies below the range from
-// which systems take ports for outgoing connections, so that it is still free when a stopped server comes back to it.
+// freePort returns a port of the loopback address on which no program listens, and returns each once.
+// It lies below the range from which systems take ports for outgoing connections, so that it is
+// still free when a stopped server comes back to it.
 func freePort() (int, error) {
 	const low, high, tries = 20000, 32000, 100
 	for range tries {

@@ -31,8 +31,8 @@ func (b *batch) answer(place, data string) {
 	b.take(&nats.Msg{Subject: b.prefix + place + ".1.$FI", Data: []byte(data)})
 }
 
-// A stream skips what it knows, and a replicated one acknowledges, inside a batch, a duplicate that is only in flight. So nothing
-// counts unless the stream has grown by the batch.
+// A stream skips what it knows, and a replicated one acknowledges, inside a batch, a duplicate that is
+// only in flight. So nothing counts unless the stream has grown by the batch.
 func TestAcknowledgementsInsideABatchAreNotBelievedBlindly(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

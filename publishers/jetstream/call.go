@@ -32,7 +32,7 @@ type call struct {
 	measured bool             // the limits were looked at once more
 	unrouted map[int]bool     // events that nobody took once, and that are sent again
 	apart    map[int]bool     // events that are sent singly, after all others
-	repeats  map[int]uint64   // events that a batch has stored or skipped, with the last sequence of the stream before the batch
+	repeats  map[int]uint64   // events of a batch that are sent again, with the end of the stream before it
 	claimed  map[uint64]bool  // the sequences at which one of them is
 	again    bool             // the next round repeats what this one has not decided
 	encoder  *encoder

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Whatever a server says, or somebody in its place, a batch is never acknowledged beyond what was sent, nor a
-// refused event acknowledged.
+// Whatever a server says, or a subscriber in its place, a batch is never acknowledged beyond what was
+// sent, nor a refused event acknowledged.
 func FuzzBatchAnswers(f *testing.F) {
 	f.Add("1.0.$FI", `{"type":"ack","seq":0,"msgs":500}`, "10.2.$FI", `{"stream":"S","seq":20,"batch":"b","count":10}`)
 	f.Add("4.1.$FI", `{"type":"err","seq":4,"error":{"code":400,"err_code":10060}}`, "9.1.$FI", `{"type":"ack","seq":9,"msgs":1}`)

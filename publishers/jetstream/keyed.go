@@ -33,7 +33,7 @@ type keyed struct {
 	refusals bool   // an event was refused
 	bytes    int    // in flight
 	fresh    uint64 // events that the stream did not have before
-	unrouted []int  // events that nobody took
+	unrouted []int  // events that no stream took
 	stop     error
 	ended    bool // the call has lasted long, so the events that are left go in the next one
 	progress time.Time

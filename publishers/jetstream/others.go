@@ -42,10 +42,10 @@ type ended struct {
 // endedKept is how many of them are remembered: late answers come within moments.
 const endedKept = 16
 
-// sharedFor is for how long at least events are sent singly after somebody else wrote to the stream.
+// sharedFor is for how long at least events are sent singly after another program wrote to the stream.
 const sharedFor = time.Minute
 
-// noteShared notes that somebody else writes to the stream, whose ids the stream recognises for its
+// noteShared notes that another program writes to the stream, whose ids the stream recognises for its
 // duplicate window. After a batch whose end is unknown it may have been an event of that batch.
 func (s *session) noteShared(window time.Duration) {
 	if s.singly {

@@ -83,8 +83,9 @@ func (p *Publisher) Connect(ctx context.Context) error {
 // refusal is not for good. An event whose subject the stream does not capture, or that the NATS user may not publish, has
 // an [relay.ErrMisconfigured] of its own.
 //
-// The sequence of an event of a batch is that of the end of the batch. Where the stream knew an id of the batch, or may have, the
-// events are sent once more, singly, and all of them are duplicates then, with their own sequences.
+// The sequence of an event of a batch is that of the end of the batch. Where the stream knew an id of
+// the batch, or may have, the events are sent once more, singly, and all of them are duplicates then,
+// with their own sequences.
 func (p *Publisher) Publish(ctx context.Context, events []relay.Event) ([]relay.Outcome, error) {
 	outcomes := make([]relay.Outcome, len(events))
 	if err := ctx.Err(); err != nil || len(events) == 0 {

@@ -48,7 +48,8 @@ func parseAnswer(msg *nats.Msg) (answer, error) {
 	case a.Error != nil && a.Error.Code <= 0:
 		return a, fmt.Errorf("%w, but an error without the number that servers give", errNoAck)
 	case a.Type == "" && a.Stream == "":
-		return a, fmt.Errorf("%w, but an answer that names no stream", errNoAck) // each refusal names it too, in nats-server 2.10 and 2.15
+		// Each refusal names it too, in nats-server 2.10 and 2.15.
+		return a, fmt.Errorf("%w, but an answer that names no stream", errNoAck)
 	case a.Type == typeErr && a.Error == nil:
 		return a, fmt.Errorf("%w, but an error without an error", errNoAck)
 	case a.Type != "" && a.Type != typeAck && a.Type != typeGap && a.Type != typeErr:
